@@ -98,7 +98,7 @@ BY_OTHERS = {
     "pipeline/models/foreign/original.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/models/foreign/quantised/read_quantised.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/models/foreign/simplify.py": "tests/attacks/test_growing_graphs.py",
-    "pipeline/models/keras.py": "tests/pipeline/models/test_keras.py",
+    "pipeline/models/keras.py": "tests/pipeline/models/test_keras_files.py",
     "pipeline/models/weights/content.py": "tests/pipeline/models/weights/test_content.py",
     "pipeline/models/weights/safetensors_header.py": "tests/pipeline/models/weights/test_content.py",
     "pipeline/models/weights/torchscript.py": "tests/pipeline/models/weights/test_content.py",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Protocol
@@ -22,8 +23,12 @@ WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
 NOT_CONNECTED = "NC"
 SHUNT_SUM = "sum of shunt voltages"
 """The INA3221's seventh channel, which is no rail."""
-TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?(?=\s|$)")
-"""A rail in a line of tegrastats: "VDD_IN 4280mW/4280mW", in JetPack 4 without mW."""
+TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?(?:/\d+(?:mW)?){1,2}(?=\s|$)")
+"""A rail in a line of tegrastats, its power now first: "VDD_IN 4280mW/4280mW".
+
+JetPack 4 has no mW, 7.2 a third figure."""
+SILENT_S = 5.0
+"""So long without a line, tegrastats does not answer."""
 PMIC_LINE = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([\d.]+)[AV]")
 """Of `vcgencmd pmic_read_adc`: "VDD_CORE_A current(7)=1.53A"."""
 
@@ -92,7 +97,11 @@ class HwmonMeter:
 
 
 class TegrastatsMeter:
-    """NVIDIA's program, which prints a line with all rails ten times a second."""
+    """NVIDIA's program, which prints a line with all rails ten times a second.
+
+    A thread takes each line as it is printed: lines that wait in a pipe would be read ever later, as the
+    power of a moment that has passed.
+    """
 
     interval_s = 0.1
 
@@ -100,12 +109,18 @@ class TegrastatsMeter:
         self._child = subprocess.Popen(
             [program, "--interval", "100"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        self._news = threading.Condition()
+        self._line, self._ended = "", False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.rails = ""
         self.watts()  # the first line says which rails there are
 
     def watts(self) -> float | None:
-        """Wait for the next line and return the power in it."""
-        line = self._child.stdout.readline().decode(errors="replace") if self._child.stdout else ""
+        """Return the power in the newest line, waiting for one; None if the program ended or is silent."""
+        with self._news:
+            self._news.wait_for(lambda: self._line or self._ended, SILENT_S)
+            line, self._line = self._line, ""
         rails = tegrastats_rails(line)
         names = [name for name in rails if name in WHOLE][:1] or list(rails)
         which = names[0] if len(names) == 1 else f"sum of {', '.join(names)}"
@@ -115,7 +130,20 @@ class TegrastatsMeter:
     def close(self) -> None:
         """End the program."""
         self._child.kill()
-        self._child.communicate()
+        self._child.wait()
+        self._reader.join()
+        if self._child.stdout:
+            self._child.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._child.stdout or ():
+            self._tell(line.decode(errors="replace"))
+        self._tell("", ended=True)
+
+    def _tell(self, line: str, ended: bool = False) -> None:
+        with self._news:
+            self._line, self._ended = line, ended
+            self._news.notify()
 
 
 class PmicMeter:

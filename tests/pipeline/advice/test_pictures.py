@@ -6,30 +6,23 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from pipeline.cache.digest import file_digest
 from pipeline.data import idx
 from pipeline.data.left_over import left_over
-from pipeline.data.masks import open_for_segmentation, read_mask
 from pipeline.data.open import open_dataset
-from targets.runtime.preprocess import ImageError, Preprocessing
+from targets.runtime.preprocess import Preprocessing
+from tests.pipeline.advice.advised_folder import PICTURES, AdvisedFolder, Case, set_to
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import (
     class_folders,
-    png,
-    random_pixels,
     write_folder,
     write_idx_set,
     write_pack,
 )
 
-PICTURES = {f"a/{number}.png": png(one) for number, one in enumerate(random_pixels(4))}
 GOOD = "path,split,label\na/0.png,train,x\na/1.png,train,y\na/2.png,test,x\na/3.png,test,y\n"
 
 TABLES: dict[str, tuple[str | bytes, str]] = {
@@ -66,25 +59,6 @@ def test_another_table_helps(words: str, tmp_path: Path) -> None:
     check_advice(words, lambda: open_dataset(folder).split("evaluation"), lambda: table.write_text(after))
 
 
-@dataclass
-class AdvisedFolder:
-    """The input given to edgec, which is changed when advice is followed."""
-
-    place: Path
-    labels: str | None = None
-    read: Callable[[Path, str | None], object] = lambda place, labels: len(
-        open_dataset(place, labels).split("evaluation")
-    )
-    heeded: list[str] = field(default_factory=list)
-
-
-Case = Callable[[AdvisedFolder], Callable[[], object]]
-
-
-def set_to(trial: AdvisedFolder, name: str, value: object) -> Callable[[], object]:
-    return lambda: setattr(trial, name, value)
-
-
 def two_folders_of_one_split(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(train=4, test=4, Testing=1))
     extra = trial.place / "Testing" / "ash" / "000.png"
@@ -92,25 +66,6 @@ def two_folders_of_one_split(trial: AdvisedFolder) -> Callable[[], object]:
     def heed() -> None:
         extra.rename(trial.place / "test" / "ash" / "new.png")
         shutil.rmtree(trial.place / "Testing")
-
-    return heed
-
-
-def pictures_and_masks(trial: AdvisedFolder) -> Callable[[], object]:
-    folder = with_masks(trial, gray_masks())
-    for kind in ("images", "masks"):
-        for split in ("train", "test"):
-            (folder / kind).mkdir(exist_ok=True)
-            for path in (folder / split / kind).iterdir():
-                path.rename(folder / kind / path.name)
-            (folder / split / kind).rmdir()
-    for split in ("train", "test"):
-        (folder / split).rmdir()
-
-    def heed() -> None:
-        for kind in ("images", "masks"):
-            (folder / "test").mkdir(exist_ok=True)
-            (folder / kind).rename(folder / "test" / kind)
 
     return heed
 
@@ -258,48 +213,8 @@ def none_asked_for(trial: AdvisedFolder) -> Callable[[], object]:
     return lambda: count.append(1)
 
 
-def with_masks(trial: AdvisedFolder, masks: dict[str, bytes]) -> Path:
-    files = {f"{split}/images/{n}.png": PICTURES[f"a/{n}.png"] for n, split in enumerate(("train", "test"))}
-
-    def read(place: Path, _: str | None) -> None:
-        images = open_for_segmentation(place, None, ("x", "y"), file_digest).split("evaluation").images
-        images.mask(0)  # type: ignore[attr-defined]
-
-    trial.read = read
-    return write_folder(trial.place, files | masks)
-
-
-def gray_masks(splits: str = "01") -> dict[str, bytes]:
-    gray = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
-    return {f"{('train', 'test')[int(n)]}/masks/{n}.png": gray for n in splits}
-
-
-def masks_of_colours(trial: AdvisedFolder) -> Callable[[], object]:
-    folder = with_masks(trial, gray_masks("0") | {"test/masks/1.png": PICTURES["a/3.png"]})
-    return lambda: write_folder(folder, gray_masks())
-
-
-def a_mask_too_few(trial: AdvisedFolder) -> Callable[[], object]:
-    folder = with_masks(
-        trial, gray_masks("0") | {"test/masks/other.png": gray_masks("1")["test/masks/1.png"]}
-    )
-    return lambda: write_folder(folder, gray_masks())
-
-
-def masks_in_black_and_white(trial: AdvisedFolder) -> Callable[[], object]:
-    def masks(white: int) -> dict[str, bytes]:
-        half = np.where(np.arange(64).reshape(8, 8) < 32, white, 0).astype(np.uint8)
-        coded = cv2.imencode(".png", half)[1].tobytes()
-        return {"train/masks/0.png": coded, "test/masks/1.png": coded}
-
-    folder = with_masks(trial, masks(255))
-    return lambda: write_folder(folder, masks(1))
-
-
 CASES: dict[str, Case] = {
-    "Write class numbers: 1 where they have": masks_in_black_and_white,
     "Put their pictures into one folder": two_folders_of_one_split,
-    "For segmentation put them into test/images and test/masks": pictures_and_masks,
     "Put the pictures of each class into a folder named like it": without_folders,
     "an archive that edgec does not read into. Unpack it and give the folder": in_a_tar,
     "is encrypted. Unpack it and give the folder": in_an_encrypted_zip,
@@ -315,8 +230,6 @@ CASES: dict[str, Case] = {
     "Build again when it stays as it is": changed_meanwhile,
     "Lower calibration.images or add some": all_calibrate,
     "Ask for at least one": none_asked_for,
-    "Write masks as 8-bit gray PNGs": masks_of_colours,
-    "Put a PNG of the same name into test/masks": a_mask_too_few,
 }
 
 
@@ -341,11 +254,3 @@ def test_unpacking_a_large_idx_file_helps(tmp_path: Path, monkeypatch: pytest.Mo
         packed.unlink()
 
     check_advice("Unpack it with gunzip", lambda: open_dataset(tmp_path).split("evaluation"), heed)
-
-
-def test_a_mask_in_text_is_saved_as_png() -> None:
-    classes = np.array([[20, 0]], np.uint8)
-    with pytest.raises(ImageError, match="numbers OpenCV may scale; save it as PNG"):
-        read_mask(b"P2\n2 1\n20\n20 0\n", "one.pgm")
-    assert read_mask(b"P5\n2 1\n20\n\x14\0", "one.pgm").tolist() == classes.tolist()
-    assert read_mask(png(classes[:, :, None]), "one.png").tolist() == classes.tolist()

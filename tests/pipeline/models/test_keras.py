@@ -19,7 +19,7 @@ from torch.nn import functional
 from pipeline.errors import CheckpointError
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
-from pipeline.models.keras import BLOCKS, MEAN, read_keras
+from pipeline.models.keras import BLOCKS, MEAN
 from pipeline.models.zoo import find_model
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -158,59 +158,6 @@ def test_keras_weights_that_do_not_fit_say_so(values: Arrays, tmp_path: Path) ->
             load_model(MODEL, tmp_path / name, CLASSES)
 
 
-KERNEL = "conv1_conv/conv1_conv/kernel:0"
-
-
-def huge(file: h5py.File) -> None:
-    file.create_dataset(KERNEL, shape=(1 << 40,), dtype="f4", chunks=(1 << 20,))
-
-
-def elsewhere(file: h5py.File) -> None:
-    file.create_dataset(KERNEL, shape=(8,), dtype="u1", external=[("/etc/hostname", 0, 8)])
-
-
-def of_text(file: h5py.File) -> None:
-    file[KERNEL] = "text"
-
-
-def of_lists(file: h5py.File) -> None:
-    file.create_dataset(KERNEL, (2,), dtype=h5py.vlen_dtype(np.float32))
-
-
-def of_fields(file: h5py.File) -> None:
-    file.create_dataset(KERNEL, (2,), dtype=np.dtype([("a", "f4")]))
-
-
-@pytest.mark.parametrize(
-    ("write", "told"),
-    [
-        (huge, "claims 1,099,511,627,776 numbers"),
-        (elsewhere, "in another file"),
-        (of_text, "not an array of numbers"),
-        (of_lists, "not an array of numbers"),
-        (of_fields, "not an array of numbers"),
-    ],
-)
-def test_datasets_that_are_no_weights_are_named_and_not_read(
-    write: Callable[[h5py.File], None], told: str, tmp_path: Path
-) -> None:
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        write(file)
-    with pytest.raises(CheckpointError, match=told):
-        read_keras(tmp_path / "w.h5")
-
-
-def test_a_keras_archive_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path) -> None:
-    with (
-        zipfile.ZipFile(tmp_path / "w.keras", "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("model.weights.h5", "w", force_zip64=True) as file,
-    ):
-        for _ in range(1100):
-            file.write(bytes(1 << 20))
-    with pytest.raises(CheckpointError, match="claims"):
-        read_keras(tmp_path / "w.keras")
-
-
 def v2_norms() -> list[tuple[str, int]]:
     """Name and channels of each norm of ResNet50V2, in the order of the model's layers."""
     norms, width_in = [], 64
@@ -305,48 +252,3 @@ def test_v2_weights_name_the_network_they_fit(v2_values: Arrays, tmp_path: Path)
     path = save_named(v2_values, tmp_path / "v2.h5")
     with pytest.raises(CheckpointError, match="It would fit preresnet50-keras with 7 classes"):
         load_model(MODEL, path, CLASSES)
-
-
-def hostile_h5(path: Path, how: str) -> None:
-    name = "conv1_conv/conv1_conv/kernel:0"
-    with h5py.File(path, "w") as file:
-        match how:
-            case "fill values":
-                file.create_dataset(name, (1 << 26,), "f4", chunks=(1 << 20,))
-            case "fill values of one piece":
-                file.create_dataset(name, (1 << 26,), "f4")
-            case "packed":
-                file.create_dataset(name, data=np.zeros(1 << 16, np.float32), compression="gzip")
-            case "a piece larger than the array":
-                file.create_dataset(name, (4,), "f4", chunks=(1 << 26,), maxshape=(None,))
-            case "one array under many names":
-                file["big"] = np.zeros(1 << 20, np.float32)
-                for number in range(50):
-                    file[f"conv{number}/kernel:0"] = file["big"]
-            case _:
-                file["a/b"] = h5py.SoftLink("/a")
-                file["a/itself"] = file["a"]
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "fill values",
-        "fill values of one piece",
-        "packed",
-        "a piece larger than the array",
-        "one array under many names",
-        "a group in itself",
-    ],
-)
-def test_a_small_file_is_not_made_large(how: str, tmp_path: Path) -> None:
-    hostile_h5(tmp_path / "net.h5", how)
-    with pytest.raises(CheckpointError):
-        read_keras(tmp_path / "net.h5")
-
-
-def test_names_that_are_no_text_are_no_traceback(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "net.h5", "w") as file:
-        file[b"conv1_\xff/kernel:0"] = np.zeros(4, np.float32)
-    with pytest.raises(CheckpointError, match="is damaged"):
-        read_keras(tmp_path / "net.h5")

@@ -131,17 +131,24 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
     )
 
 
-def a_library_that_makes_nothing_is_an_error_in_words(device: DeviceDouble, _: Path) -> None:
+def a_library_that_makes_nothing_is_an_error_in_words(device: DeviceDouble, folder: Path) -> None:
     """The genuine classes over dummy libraries, which return null as the real ones do without a GPU."""
     genuine = device.trt.genuine
     logger = make_logger(genuine)
     for kind in (genuine.Builder, genuine.Runtime):
         fails("factory function returned nullptr", partial(kind, logger), TypeError)
-        fails("TensorRT cannot start here: ", partial(created, kind, logger), EngineProblem)
         logger.errors[:] = ["CUDA initialization failure with error: 35"]
         fails("start here: CUDA init.* 35", partial(created, kind, logger), EngineProblem)
         logger.errors.clear()
     fails("incompatible|argument", lambda: created(genuine.Builder, 1), TypeError)  # a fault of ours
+    (folder / "plan").write_bytes(b"a plan, or a graph")
+    int8 = candidates(genuine.__version__)[0]
+    uses: tuple[Callable[[], object], ...] = (
+        tensorrt_runner.open_plan(folder / "plan", genuine, Cuda.load()).__enter__,
+        partial(build_engine, genuine, folder / "plan", int8, BuildOptions(), folder / "cache", print),
+    )
+    for use in uses:
+        fails("TensorRT cannot start here: ", use, EngineProblem)
 
 
 def engines_run(device: DeviceDouble, folder: Path) -> None:

@@ -1,11 +1,13 @@
 """What boards draw, read from their sensors as they are published."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from targets.runtime.sustained.power_meter import (
     HwmonMeter,
+    TegrastatsMeter,
     find_meter,
     hwmon_rails,
     pmic_watts,
@@ -14,6 +16,7 @@ from targets.runtime.sustained.power_meter import (
 from tests.targets.runtime.sustained.boards import (
     PMIC_PI5,
     TEGRASTATS_AGX_ORIN,
+    TEGRASTATS_JETPACK_7_2,
     TEGRASTATS_ORIN_NANO,
     TEGRASTATS_XAVIER,
     ina3221,
@@ -81,25 +84,39 @@ def test_a_rail_that_stops_to_answer_leaves_no_sum(tmp_path: Path) -> None:
             TEGRASTATS_XAVIER,
             {"GPU": 5.0, "CPU": 1.5, "SOC": 2.3, "CV": 0.0, "VDDRQ": 0.9, "SYS5V": 2.5},
         ),
+        (TEGRASTATS_JETPACK_7_2, {"VDD_GPU_SOC": 5.139, "VDD_CPU_CV": 3.268, "VIN_SYS_5V0": 5.5}),
         ("", {}),
     ],
-    ids=["orin nano", "agx orin", "xavier", "nothing"],
+    ids=["orin nano", "agx orin", "xavier", "jetpack 7.2", "nothing"],
 )
 def test_tegrastats_is_read_in_the_words_of_every_version(line: str, rails: dict[str, float]) -> None:
     assert tegrastats_rails(line) == rails
 
 
-def test_where_the_kernel_shows_nothing_tegrastats_answers(
+def test_where_the_kernel_shows_nothing_the_newest_line_of_tegrastats_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "tegrastats"
-    program.write_text(f"#!/bin/sh\nwhile echo '{TEGRASTATS_ORIN_NANO}'; do /bin/sleep 0.01; done\n")
+    """Lines waited in the pipe of a reader that was slow: idle power was read as that of the load."""
+    program, printed, busy = (tmp_path / name for name in ("tegrastats", "printed", "busy"))
+    idle, load = "VDD_IN 3000mW/3000mW", TEGRASTATS_ORIN_NANO
+    program.write_text(
+        f"#!/bin/sh\necho '{idle}'\nwhile [ ! -e {busy} ]; do :; done\n"
+        f"for i in 1 2 3 4 5 6 7 8 9; do echo '{idle}'; done\necho '{load}'\n"
+        f"/bin/head -c 200000 /dev/zero\n: >{printed}\nexec /bin/sleep 600\n"  # more than a pipe holds
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     meter = find_meter(tmp_path / "root")
-    assert meter is not None
-    assert (meter.rails, meter.watts()) == ("VDD_IN, by tegrastats", 12.48)
+    assert isinstance(meter, TegrastatsMeter)
+    assert meter.rails == "VDD_IN, by tegrastats"
+    busy.touch()
+    for _ in range(5000):
+        if printed.exists():
+            break
+        time.sleep(0.001)
+    assert meter.watts() == 12.48
     meter.close()
+    assert meter.watts() is None
 
 
 def test_a_raspberry_pi_5_adds_up_what_has_a_current_and_a_voltage(

@@ -48,6 +48,17 @@ def test_clocks_are_locked_and_given_back(device: Path) -> None:
     assert not memory.exists()
 
 
+def test_what_was_stored_under_sudo_belongs_to_the_folder_s_owner(
+    device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *_: given.append(path))
+    with locked_clocks(device / "saved", lambda _: None, device) as locked:
+        assert locked
+    assert given == [str(device / "saved")]
+
+
 def test_clocks_are_given_back_after_a_failure(device: Path) -> None:
     memory = device / "saved"
     with pytest.raises(KeyboardInterrupt), locked_clocks(memory, lambda _: None, device):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from targets.runtime.tensorrt.device_engines import timing_cache_name
 from targets.runtime.tensorrt.engine import (
     EngineChoice,
     EngineKey,
@@ -44,6 +45,14 @@ def test_an_engine_runs_in_each_power_mode_and_is_built_for_one(tmp_path: Path) 
     assert place.problem(KEY) == ""
     assert place.problem(KEY, "15W") == ""
     assert place.problem(KEY, "MAXN") == "the power mode is MAXN, was 15W"
+
+
+def test_times_of_kernels_are_shared_only_where_they_were_taken() -> None:
+    """TensorRT itself takes those of another module with the same GPU."""
+    others = [replace(KEY, **{field: "another"}) for field in ("tensorrt", "sm", "module", "l4t")]
+    names = [timing_cache_name(key, "MAXN") for key in (KEY, *others)] + [timing_cache_name(KEY, "15W")]
+    assert len(set(names)) == len(names)
+    assert timing_cache_name(replace(KEY, onnx="b", options="batch 8"), "MAXN") == names[0]
 
 
 def test_what_root_writes_belongs_to_the_folder_s_owner(

@@ -1,13 +1,8 @@
 """The whole way to a Jetson over a real SSH connection, with doubles of its libraries at the other end."""
 
 import json
-import re
-import shutil
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,69 +14,20 @@ from onnx import TensorProto, helper
 from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
 from targets.devices import Jetson, jetsons
-from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.reach.kept_open import one_session
 from targets.reach.probe import check_board
 from targets.reach.remote import StreamRunner
 from targets.reach.ssh import SshAddress, SshDevice
-from targets.registry import find_target
-from targets.runtime.measure import Settings
 from targets.runtime.tensorrt.candidate import candidates
-from targets.tensorrt import device as over_ssh
 from targets.tensorrt.device import JetsonOnDevice
-from tests.conftest import ROOT
-from tests.targets.reach.sshd import Sshd, needs_sshd, running_sshd
-from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
+from tests.targets.reach.sshd import Sshd, needs_sshd
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
+from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import QUICK, VERSIONS, cut_while_held, runs
 from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
 from tests.targets.tensorrt.two_convolutions import two_convolutions
 
 pytestmark = needs_sshd
-VERSIONS = {"5.1": "8.6.1", "6.0": "8.6.1", "6.2": "10.3.0", "7.1": "10.13.3.9", "7.2": "10.16.1.11"}
-NO_GPU = r"no NVIDIA GPU answers here: .+\. Engines for a Jetson are built on the Jetson itself"
-QUICK = Settings(min_runs=10, max_runs=10, max_warmup_seconds=0.05)
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    missing = [version for version in VERSIONS.values() if wheel(BINDINGS[version]) is None]
-    if missing:
-        pytest.skip(f"the bindings of TensorRT {missing[0]} are not here: run scripts/tensorrt_wheels.sh")
-    return {jetpack: unpack(v, tmp_path_factory.mktemp("bindings")) for jetpack, v in VERSIONS.items()}
-
-
-@pytest.fixture
-def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    over_ssh.module_facts.cache_clear()
-    over_ssh.tool.cache_clear()
-    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
-        server.give_this_python(tmp_path / "bin")
-        yield server
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Path:
-    """What a build leaves for the device: ONNX files that only the double can run."""
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])
-    for name in find_target("jetson").shipped:
-        onnx.save(helper.make_model(helper.make_graph([], name, [image], [logits])), tmp_path / name)
-    return tmp_path / JetsonOnDevice.engine_name
-
-
-@pytest.fixture
-def target(sshd: Sshd, unpacked: dict[str, Path]) -> JetsonOnDevice:
-    sshd.use_path(install(sshd.folder / "jetson", "6.2", unpacked["6.2"]))
-    return JetsonOnDevice(jetsons()["jetson-orin-nano"], sshd.device)
-
-
-def runs(target: JetsonOnDevice, engine: Path) -> None:
-    """What a new process does: nothing is remembered here."""
-    target = JetsonOnDevice(target.module, target.reached)
-    images = pictures(5)
-    with target.open(engine) as runner:
-        assert np.array_equal(runner.infer(images), logits_of(images))
 
 
 @pytest.mark.parametrize("jetpack", VERSIONS)
@@ -182,24 +128,6 @@ def test_one_of_all_candidates_is_chosen_there(
     assert "GPU_FALLBACK" in builds["dla.onnx"]
 
 
-def cut_while_held(sshd: Sshd, step: str, work: Callable[[], object]) -> None:
-    """Cut the connection while a step waits, and let it go on without one."""
-    hold, held = sshd.home / f"hold-{step}", sshd.home / f"held-{step}"
-    hold.touch()
-
-    def cut() -> None:
-        while not held.exists():
-            time.sleep(0.02)
-        sshd.cut()
-        hold.unlink()
-
-    cutter = threading.Thread(target=cut)
-    cutter.start()
-    with pytest.raises(DeviceError):
-        work()
-    cutter.join()
-
-
 def test_each_batch_has_engines_of_its_own(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
     """An engine for one image is no engine for eight, and what `open` uses stays."""
     runs(target, engine)
@@ -212,14 +140,6 @@ def test_each_batch_has_engines_of_its_own(sshd: Sshd, target: JetsonOnDevice, e
         "batch8": b"8,8,8",
     }
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
-
-
-def test_another_number_of_logits_is_named(target: JetsonOnDevice, engine: Path) -> None:
-    network = onnx.load(engine)
-    network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = CLASSES + 1
-    onnx.save(network, engine)
-    with pytest.raises(DeviceError, match="the engine gives 5 logits an image, the network has 6"):
-        runs(target, engine)
 
 
 def test_the_doctor_examines_a_jetson_over_the_network(target: JetsonOnDevice) -> None:
@@ -275,82 +195,3 @@ def test_the_units_of_a_validation_share_one_program(
     assert ["stream" in command for command in started].count(True) == 1
     runs(target, engine)
     assert ["stream" in command for command in started].count(True) == 2
-
-
-def test_without_a_gpu_it_says_so_in_one_line(sshd: Sshd, engine: Path) -> None:
-    target = JetsonOnDevice(jetsons()["jetson"], sshd.device)
-    target.check()
-    assert "no NVIDIA GPU (not a Jetson)" in target.device()
-    with pytest.raises(EngineError) as error, target.open(engine):
-        pass
-    assert re.fullmatch(f"{re.escape(str(sshd.address))}: {NO_GPU}", str(error.value))
-    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(target.shipped)
-
-
-def test_another_module_is_refused_by_its_name(target: JetsonOnDevice) -> None:
-    with pytest.raises(TargetUnavailable, match=r"Orin Nano.*\(sm_87\); jetson-thor is for sm_110"):
-        JetsonOnDevice(jetsons()["jetson-thor"], target.reached).check()
-
-
-@pytest.mark.parametrize("step", ["engines", "measure"])
-def test_after_a_cut_connection_the_next_run_goes_on(
-    sshd: Sshd, target: JetsonOnDevice, engine: Path, step: str
-) -> None:
-    cut_while_held(sshd, step, lambda: whole(target, engine))
-    built = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
-    whole(target, engine)
-    assert {path: path.stat().st_mtime_ns for path in built} == built
-
-
-def whole(target: JetsonOnDevice, engine: Path) -> None:
-    target.device()
-    runs(target, engine)
-    target.measure(engine, pictures(8), QUICK, threads=1)
-
-
-def test_a_connection_cut_between_images_is_made_again(
-    sshd: Sshd, target: JetsonOnDevice, engine: Path
-) -> None:
-    images = pictures(4)
-    with target.open(engine) as runner:
-        assert np.array_equal(runner.infer(images), logits_of(images))
-        sshd.cut()
-        assert np.array_equal(runner.infer(images), logits_of(images))
-
-
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(
-    sshd: Sshd, target: JetsonOnDevice, engine: Path
-) -> None:
-    (sshd.home / "disk-full").touch()
-    with pytest.raises(EngineError, match="No space left on device"):
-        runs(target, engine)
-    assert list(sshd.home.rglob("*.plan")) + list(sshd.home.rglob("*.part")) == []
-    (sshd.home / "disk-full").unlink()
-    runs(target, engine)
-
-
-def test_a_damaged_engine_is_built_again(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
-    runs(target, engine)
-    (plan,) = sshd.home.rglob("int8.plan")
-    whole_plan = plan.read_bytes()
-    plan.write_bytes(whole_plan[:-1] + b"?")
-    runs(target, engine)
-    assert plan.read_bytes() == whole_plan
-
-
-def test_a_missing_engine_is_an_error_before_anything_is_sent(target: JetsonOnDevice, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no engine"), target.open(tmp_path / "none.onnx"):
-        pass
-    assert shutil.which("python3")
-
-
-@pytest.mark.slow
-def test_a_build_walks_every_step_up_to_the_missing_gpu(sshd: Sshd, quick: Path, tmp_path: Path) -> None:
-    options = ["--target", "jetson", "--device", str(sshd.address), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-m", "pipeline", "build", "--config", str(quick), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert re.fullmatch(f"edgec: {re.escape(str(sshd.address))}: {NO_GPU}", last)
-    assert "Traceback" not in done.stderr
-    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(find_target("jetson").shipped)

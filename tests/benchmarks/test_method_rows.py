@@ -1,6 +1,6 @@
 """The table of calibration methods gives means over seeds, and says where a method has no result."""
 
-from benchmarks.calibration_methods import MethodRow, table
+from benchmarks.method_rows import MethodRow, table
 
 
 def test_a_method_s_row_has_the_mean_and_the_spread_of_its_seeds() -> None:
