@@ -83,7 +83,7 @@ def _calibrate_by_onnxruntime(model: Path, count: int, size: int) -> None:
     from onnxruntime.quantization import CalibrationDataReader
     from onnxruntime.quantization.calibrate import create_calibrator
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+    class TimedBatches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
         def __init__(self) -> None:
             self.batches = images(count, size)
 
@@ -96,7 +96,7 @@ def _calibrate_by_onnxruntime(model: Path, count: int, size: int) -> None:
         calibrator = create_calibrator(
             str(model), kinds, augmented_model_path=str(Path(scratch) / "augmented.onnx")
         )
-        calibrator.collect_data(Reader())
+        calibrator.collect_data(TimedBatches())
         calibrator.compute_data()
 
 

@@ -136,7 +136,7 @@ class DrawnNetwork:
         return found.hexdigest()
 
 
-class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+class FedBatches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
     """Feeds batches of images to onnxruntime's calibrators."""
 
     def __init__(self, images: Images) -> None:
@@ -157,7 +157,7 @@ def quantize_by_onnxruntime(
     quantize_static(
         str(prepared),
         str(output),
-        Reader(images),
+        FedBatches(images),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         weight_type=QuantType.QInt8,

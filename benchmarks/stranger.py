@@ -120,7 +120,7 @@ def quantise(path: Path, output: Path, inputs: NDArray[np.float32]) -> None:
     """Quantise with onnxruntime's own tool, calibrated on inputs [N, C, H, W]."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Calibration(CalibrationDataReader):  # type: ignore[misc] # it has no types
+    class FedPictures(CalibrationDataReader):  # type: ignore[misc] # it has no types
         """Gives one picture at a time."""
 
         def __init__(self) -> None:
@@ -134,7 +134,7 @@ def quantise(path: Path, output: Path, inputs: NDArray[np.float32]) -> None:
     quantize_static(
         path,
         output,
-        Calibration(),
+        FedPictures(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,

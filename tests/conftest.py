@@ -26,7 +26,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
-gc.disable()  # while tests are collected: all that is loaded stays, and looking for garbage took a third
+gc.disable()  # what is loaded while tests are collected stays; looking for garbage took a third of the time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

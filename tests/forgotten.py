@@ -1,4 +1,4 @@
-"""Asking mypy where something new is missed."""
+"""Asks mypy where the code does not handle something new."""
 
 import fcntl
 import re

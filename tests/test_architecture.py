@@ -205,7 +205,7 @@ def test_a_class_name_means_one_thing_in_the_whole_project() -> None:
         (node.name, path)
         for package in EVERYWHERE
         for path in sources(package)
-        for node in ast.parse(path.read_text()).body
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
     )
     assert not twice(classes)

@@ -185,7 +185,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarr
 
 @pytest.fixture(scope="module")
 def undecided(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of a network that is never sure, so that each picture has a probability of its own."""
+    """The same for a network whose probabilities are moderate, so that each picture has another one."""
     folder = tmp_path_factory.mktemp("undecided")
     graph = import_graph(small_classifier(folder / "small.onnx", 24))
     write_engine(graph, or_skip(host_isa), folder / "small.engine")

@@ -11,7 +11,7 @@ def build(folder: Path) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
+    class StoredImages(CalibrationDataReader):
         def __init__(self) -> None:
             self.images = iter(np.load(folder / "calibration.npy"))
 
@@ -24,7 +24,7 @@ def build(folder: Path) -> None:
     quantize_static(
         str(prepared),
         str(folder / "network.u8s8.onnx"),
-        Reader(),
+        StoredImages(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,

@@ -112,7 +112,7 @@ class Compilation(Request):
         name = self.config.calibration.recipe
         if self.brought is not None:
             return self.brought.recipe
-        if name is None and isinstance(self.model, ForeignModel):
+        if name is None and self.model.recipe_by_operators:
             default = ChooseDefault(self.float_model, self.target.recipe)
             return ChosenRecipe(self.make(default)).recipe
         if name != AUTO:

@@ -23,7 +23,7 @@ AROUND = {"images", "imgs", "data"}
 LITTER = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"}
 """Files that archives, file servers and desktops leave in folders."""
 DEPTH = 3
-"""So many folders may lie around a data set, as archives have them."""
+"""The most folders, one in the other, that may lie around a data set, as they do in archives."""
 
 
 @dataclass(frozen=True)

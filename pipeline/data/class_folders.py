@@ -32,9 +32,10 @@ SUFFIXES = {
     ),  # cannot be decoded everywhere; reporting them as damaged is better than ignoring them
 }
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
-"""First bytes of pictures, for files without a known suffix. WebP's are those of videos and sounds too."""
+"""First bytes of pictures, for files without a known suffix. WebP begins as videos and sounds do."""
 TEST_SHARE = 0.3
-"""Of the pictures in folders that are classes: with less, a few hundred decide no gate."""
+"""The share of pictures without folders of splits that are for testing. With a smaller one, a data set of a
+few hundred pictures could decide no gate."""
 
 
 class ClassFile(NamedTuple):
@@ -108,7 +109,7 @@ def _in_classes(tree: Tree, top: str, left_out: Counter[str]) -> list[ClassFile]
     splits = {n: split_of(PurePosixPath(n).parts[depth]) for names in found.values() for n in names}
     if len({split for split in splits.values() if split}) > 1:
         left_out["pictures beside the splits of their class"] += sum(not s for s in splits.values())
-        left_out += Counter()  # without reasons that do not occur
+        left_out += Counter()  # only the reasons that occur
         return [
             ClassFile(name, split, label)
             for label, names in found.items()
@@ -197,7 +198,7 @@ def _warn_of_missing(tree: Tree, found: Sequence[ClassFile]) -> None:
 
 
 def _warn_of_groups(tree: Tree, arrangement: Arrangement, found: Sequence[ClassFile]) -> None:
-    """Name classes whose pictures all lie in folders of their own: it may be these that are the classes."""
+    """Warn of classes whose pictures all lie in subfolders: the user may mean the subfolders as classes."""
     tops = arrangement.splits or {"": arrangement.top}
     groups: dict[str, set[str]] = {}
     for one in found:

@@ -64,7 +64,7 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Write uint8 `array` as a gzipped idx file, the same bytes each time."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
     packed = gzip.compress(header + array.tobytes(), compresslevel=9, mtime=0)
-    path.write_bytes(packed[:9] + b"\x03" + packed[10:])  # the system's byte, which Python 3.13 changed
+    path.write_bytes(packed[:9] + b"\x03" + packed[10:])  # the system: Python 3.13 writes another byte
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

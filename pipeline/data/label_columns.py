@@ -38,7 +38,7 @@ CLASS_NUMBER = (
     *("classid", "classidx", "classindex", "classnumber", "labelid", "labelidx", "labelindex", "labelnumber"),
     *("categoryid", "target", "targetid"),
 )
-"""What columns are called, in small letters and without what parts words, in the order of preference."""
+"""Names of columns in small letters and without separators, in the order of preference."""
 
 
 class Columns(NamedTuple):

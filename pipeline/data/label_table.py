@@ -31,7 +31,7 @@ from targets.runtime.preprocess import ImageError
 LABELS = "labels.csv"
 SEPARATORS = ",;\t|"
 HEADER = 1 << 14
-"""So many bytes are searched for what separates columns."""
+"""The first bytes of a table, in which the separator of columns is looked for."""
 NUMBER = re.compile(r"\d{1,18}")
 MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
 
@@ -71,7 +71,7 @@ def read_table(tree: Tree, name: str, kind: str | None) -> list[Entry]:
     try:
         lines, source = _lines(tree.read(name))
         names = list(lines.fieldnames or ())
-        if any("\0" in name for name in names):  # also what is called so that has no column
+        if any("\0" in name for name in names):  # also in a column that is not read
             raise csv.Error("a NUL character in its header")
         columns = find_columns(names, kind, where)
         read = [
@@ -112,7 +112,7 @@ def _refuse_boxes(read: Sequence[Entry], boxes: Sequence[str], where: str) -> No
 
 
 def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
-    """Say how many pictures lie beside those that are listed, and are not."""
+    """Say how many pictures lie beside the listed ones without being listed."""
     listed_files = {entry.path for entry in found}
     folders = {str(PurePosixPath(path).parent) for path in listed_files} - {"."}
     there = {name for folder in folders for name in tree.below(folder)}
@@ -179,7 +179,7 @@ def _entry(line: Mapping[str, str], columns: Columns, where: str) -> Entry:
     else:
         label, order = line[columns.label], line[columns.number] if columns.number else "0"
         if not columns.certain and not NUMBER.fullmatch(order):
-            order = "0"  # then classes share a number, and their names decide
+            order = "0"  # classes share a number, so their names give the order
     if not path or not split or not label or not NUMBER.fullmatch(order):
         raise DataError(
             f"{where} lacks a path, split or label, or its class number is not an integer. Correct that line."

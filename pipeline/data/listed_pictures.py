@@ -33,7 +33,7 @@ def located(tree: Tree, top: str, paths: Sequence[str], where: str) -> list[str]
 
 
 def _by_name(tree: Tree, top: str, paths: Sequence[str], found: Sequence[str], where: str) -> list[str]:
-    """Return `found` with the only picture that is called as is written, where there is none.
+    """Return `found`; where a written name leads to no picture, with the only picture of that name.
 
     So numbers of pictures in a column `id` are understood, without the folder and the ending.
     """

@@ -30,7 +30,7 @@ from targets.runtime.picture_damage import what_is_damaged
 from targets.runtime.preprocess import VOID, ImageError
 
 LOOKED_AT = 16
-"""So many masks are looked at for what their values mean."""
+"""The number of masks from which the meaning of their values is judged."""
 
 
 class MaskedImages(TreeImages):
@@ -72,7 +72,7 @@ class MaskedImages(TreeImages):
             try:
                 values.update(np.unique(self._read(name)).tolist())
             except ImageError:
-                continue  # told where it is read
+                continue  # reported where it is read
         if values == {0, VOID}:
             raise DataError(
                 f"{self._tree.location}: the masks have 0 and {VOID} only, and {VOID} stands for no label, so"

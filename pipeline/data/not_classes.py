@@ -13,20 +13,20 @@ MASKS = frozenset(
     {"masks", "mask", "labels", "label", "annotations", "annotation", "anndir", "ann", "groundtruth", "gt"}
     | {"gtfine", "gtcoarse", "segmentation", "segmentations", "segmentationclass", "labelids", "trainids"}
 )
-"""What folders of masks are called, in small letters and without what parts words."""
+"""Names of folders of masks, in small letters and without separators."""
 PICTURES = frozenset(
     {"images", "image", "imgs", "img", "imgdir", "jpegimages", "leftimg8bit", "pictures", "photos", "rgb"}
 )
-"""What the folders beside them are called."""
+"""Names of the folders of pictures beside them."""
 SAMPLED = 8
-"""So many pictures of a folder are looked into."""
+"""The most pictures of a folder that are opened to see whether they are masks."""
 HEADER = 26
 NUMBERS = (b"\x00", b"\x03")
 """A PNG's colour types gray and palette (PNG 1.2, 11.2.2), as masks have them."""
 
 
 def reduced(name: str) -> str:
-    """Return a name in small letters, without what parts words."""
+    """Return a name in small letters, without separators."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 

@@ -98,7 +98,7 @@ def members(tar: Unpacked) -> Iterator[TarMember]:
             continue
         length = header.size if size is None else size
         called = name or header.name
-        called.encode()  # not UTF-8 is damage; what a longer name replaces may be cut within a letter
+        called.encode()  # not UTF-8: damage, but in a name that a longer one replaces
         if header.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
             yield TarMember(called, start, length)
         elif header.type != tarfile.DIRTYPE:

@@ -20,13 +20,13 @@ class RowFilter(Section):
     """Patterns of values by axis, as the shell's *, ? and [ab]. What is not given matches every value."""
 
     model: str | list[str] = "*"
-    """Of names of models in this file."""
+    """For the names of models in this file."""
     recipe: str | list[str] = "*"
-    """Of recipes."""
+    """For the names of recipes."""
     target: str | list[str] = "*"
-    """Of targets."""
+    """For the names of targets."""
     device: str | list[str] = "*"
-    """Of devices; "none" is a build without one."""
+    """For devices; "none" is a build without one."""
 
 
 class MatrixConfig(Section):

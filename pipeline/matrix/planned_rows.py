@@ -164,7 +164,7 @@ def _config(row: tuple[str, str, str, str], values: Mapping[str, Any], out: Path
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both; in tables key by key, and the second wins."""
+    """Return two settings merged, tables key by key; where both have a value, the second one's."""
     found = dict(one)
     for key, value in other.items():
         both = isinstance(value, dict) and isinstance(found.get(key), dict)

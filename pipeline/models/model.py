@@ -54,6 +54,11 @@ class Model(ABC):
         return False
 
     @property
+    def recipe_by_operators(self) -> bool:
+        """Return whether the default recipe depends on the graph's operators; else it is the target's own."""
+        return False
+
+    @property
     @abstractmethod
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the weights."""

@@ -21,11 +21,12 @@ from pipeline.units.working_place import LocalProcesses, Place, RunningScheduler
 
 R = TypeVar("R")
 SILENT_S = 30.0
-"""A worker of our own cluster that does not answer for this long is given up: its units go to others."""
+"""After so many seconds without an answer, a worker of our own cluster is given up and its units go to
+others."""
 CONNECT_S = 20
 SBATCH_TEST = ("sbatch", "--test-only")
 PLENTY = 1e9
-"""Of a resource that limits nothing, but that only some workers have."""
+"""The amount of a resource that only marks some workers, and never runs out."""
 
 
 class ClusterError(PipelineError):

@@ -10,7 +10,7 @@ from pipeline.progress import Progress
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 SHOWN_LETTERS = 12
-"""Of a digest, in messages: enough to name a unit."""
+"""How many hex digits of a digest stand in messages: enough to name a unit."""
 
 
 class Unit(Protocol[R_co]):

@@ -23,7 +23,7 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
     from onnxruntime import quantization, set_default_logger_severity
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc] # the package has no types
+    class QuantiserInputs(quantization.CalibrationDataReader):  # type: ignore[misc] # the package has no types
         def __init__(self) -> None:
             self._inputs = _inputs(network, images)
 
@@ -38,7 +38,7 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
             quantization.quantize_static(
                 str(prepared),
                 str(file),
-                Reader(),
+                QuantiserInputs(),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,

@@ -118,7 +118,7 @@ def test_an_older_release_does_not_replace_a_newer_one_unnoticed(
 ) -> None:
     into = tmp_path / "into"
     install.install(released(sound, private, 7), into)
-    install.install(released(sound, private, 7), into)  # again is no step back
+    install.install(released(sound, private, 7), into)  # the same release again is no downgrade
     with pytest.raises(InstallError, match="is release 6, and this device has had release 7"):
         install.install(released(evil, private, 6), into)
     assert current(into) == ENGINE
@@ -140,7 +140,7 @@ def test_signed_without_a_number_the_one_signed_first_is_the_older_one(
     monkeypatch.setattr(signing, "release_now", lambda: next(moments))
     sign_bundle(evil, private)
     sign_bundle(sound, private)
-    sign_bundle(sound, private)  # again: its number stays
+    sign_bundle(sound, private)  # a bundle that is signed again keeps its number
     install.install(sound, into)
     with pytest.raises(InstallError, match="is release 2026112818450000, and this device has had release"):
         install.install(evil, into)

@@ -41,7 +41,7 @@ class Lying:
         return Finished(0, self.answer, "")
 
     def send(self, *_: object) -> None:
-        """Take it."""
+        """Take a file and ignore it."""
 
 
 ASKED: dict[str, Callable[[Any], object]] = {

@@ -1,4 +1,4 @@
-"""Bundles that are not from whom they should be are refused, with the reason; keys that are none, too."""
+"""Bundles that no trusted key has signed are refused with the reason, and so are files that are no keys."""
 
 import json
 import os

@@ -20,7 +20,7 @@ UNPACKERS = {
     "pipeline/data/tar_members.py",
     "pipeline/bundle/pack.py",  # writes bundles
     "pipeline/packages/plain_tar.py",  # writes packages
-    "pipeline/models/weights/content.py",  # tells old weights of torch, which are a tar, what they are
+    "pipeline/models/weights/content.py",  # recognises weights of an old torch, which are a tar
 }
 """Who may import tarfile."""
 

@@ -102,7 +102,7 @@ def test_a_norm_written_as_sub_mul_and_add_is_counted_though_it_has_no_weights(t
 
 
 def test_what_the_report_of_an_engine_names_is_what_it_computes_in_float(tmp_path: Path) -> None:
-    """The time in float can't have a share without a name, nor the other way round."""
+    """A layer is named if, and only if, it takes time in float."""
     engine = tmp_path / "model.engine"
     HostTarget().build(norm_behind_add(tmp_path), engine)
     times = [asdict(layer) for layer in HostTarget().layer_times(engine, np.zeros((8, 8, 3), np.uint8))]

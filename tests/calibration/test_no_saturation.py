@@ -86,7 +86,7 @@ def test_pairs_follow_each_other_through_the_window() -> None:
     assert (18, 1) in of_three_channels or (
         1,
         18,
-    ) in of_three_channels  # counted through, onto the next position
+    ) in of_three_channels  # channels are counted on into the next position
 
 
 def test_second_order_takes_back_most_of_what_cutting_off_costs() -> None:

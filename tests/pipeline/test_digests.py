@@ -87,7 +87,7 @@ def test_it_observes_the_tensors_that_it_observed(build: Build) -> None:
 def test_an_engine_of_given_integers_has_the_bytes_it_had(
     isa: str, integers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGEC_TUNED", str(tmp_path / "none"))  # blocks that a user has tuned are his own
-    monkeypatch.setattr(database, "processor", lambda _: database.ANY)  # not those of this one
+    monkeypatch.setenv("EDGEC_TUNED", str(tmp_path / "none"))  # without blocks that this user has tuned
+    monkeypatch.setattr(database, "processor", lambda _: database.ANY)  # no blocks tuned for this one
     compile_engine(integers, ISAS[isa], tmp_path / "engine")
     assert sha256((tmp_path / "engine").read_bytes()).hexdigest() == ENGINES[isa]

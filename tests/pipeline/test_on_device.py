@@ -131,7 +131,7 @@ def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
         assert verify(outcome.bundle).manifest.target == here
         reports.append(report)
     one, two = reports
-    assert one.latency_int8 != two.latency_int8  # of a kind, and yet each was measured itself
+    assert one.latency_int8 != two.latency_int8  # two boards of one kind, each of which was measured
     engines = {
         verify(outcome.bundle).manifest.files["engine/model.engine"] for outcome in outcomes if outcome.bundle
     }

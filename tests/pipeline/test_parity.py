@@ -89,7 +89,7 @@ def made_up_engine(folder: Path) -> CompiledEngine:
 
 
 def test_the_committed_pictures_are_what_the_script_draws() -> None:
-    """PNG keeps every pixel; a JPEG encoder may change, so of those the names alone."""
+    """PNG keeps every pixel. A JPEG encoder may change, so only the names of JPEGs are compared."""
     drawn = pictures()
     assert {path.name for path in PICTURES.iterdir()} == set(drawn)
     for name in (name for name in drawn if name.endswith(".png")):
@@ -117,13 +117,13 @@ def test_the_orientation_of_a_camera_held_upright_is_applied() -> None:
 def test_training_sees_the_golden_bytes(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The images as held for training, before crops and flips."""
 
-    class Stopped(Exception):
+    class TrainingStopped(Exception):
         pass
 
     def stop(*arguments: object) -> None:
         (part,) = cast("list[HeldImages]", arguments[2])
         held.append(part.images.numpy())
-        raise Stopped
+        raise TrainingStopped
 
     held: list[NDArray[np.uint8]] = []
     data = golden_data(tmp_path / "data", "train")
@@ -134,7 +134,7 @@ def test_training_sees_the_golden_bytes(case: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(training_loop, "find_model", lambda _: model)
     monkeypatch.setattr(Trainer, "epoch", stop)
     config = TrainConfig(data=data, bf16="off", threads=1)
-    with pytest.raises(Stopped):
+    with pytest.raises(TrainingStopped):
         training_loop.train(config, tmp_path / "run")
     assert digests(held[0]) == EXPECTED[case]
 

@@ -40,7 +40,7 @@ def needed(minor: int) -> set[str]:
 
 
 def _requirements(name: str) -> list[str]:
-    with suppress(PackageNotFoundError):  # one that only older Pythons need, where this is a newer one
+    with suppress(PackageNotFoundError):  # only older Pythons than this one need it
         return requires(name) or []
     return []
 

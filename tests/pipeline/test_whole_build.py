@@ -49,7 +49,7 @@ STAGES = [
     *("measure", "time", "report"),
 ]
 FIRST = [*STAGES[:-3], "peer", *STAGES[-3:]]
-"""Of a first build: onnxruntime's own INT8 follows from the float model alone, and is not made again."""
+"""The stages of a first build. Later ones have no `peer`, which depends only on the float model."""
 
 
 def build_options(config: Path, out: Path) -> list[str]:

@@ -114,6 +114,11 @@ class ForeignModel(Model):
 
         return is_quantised_file(self.path)
 
+    @property
+    def recipe_by_operators(self) -> bool:
+        """Return True: a foreign graph may have operators that the target's own recipe does not suit."""
+        return True
+
     def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:  # noqa: ARG002
         """Return the model's own file, and the files that it keeps weights in."""
         from pipeline.models.foreign.external_data import input_onnx

@@ -10,8 +10,8 @@ enum { BAND = 256 << 10 /* bytes of converted rows, which the second cache holds
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* How many bytes the converted rows take that one row of the input needs: at most two rows of blocks, which are as high as
-   a frame is higher than the input; with "pad" and "letterbox" the narrower side may be rounded to a half of that. */
+/* The bytes of converted rows that one row of the input needs: at most two rows of blocks. A block has as many rows as the
+   frame has for one row of the input; with "pad" and "letterbox" the narrower side may be rounded to a half of that. */
 static int64_t largest_band(const edgec_fitting *f, const edgec_context_options *o) {
   int64_t block = larger(o->max_height / f->height, 2 * (o->max_width / f->width)) + 2;
   return larger(BAND, 2 * block * (o->max_width + 2) * f->channels);
@@ -23,7 +23,7 @@ static int64_t largest_scratch(const edgec_fitting *f, const edgec_context_optio
   return edgec_resize_scratch(&s);
 }
 
-/* Memory whose pages are there already: none is to be fetched in a run. */
+/* Memory whose pages are mapped now, so that no run waits for a page. */
 static uint8_t *touched(int64_t bytes) {
   uint8_t *memory = edgec_allocate((size_t)bytes);
   if (memory) memset(memory, 0, (size_t)bytes);

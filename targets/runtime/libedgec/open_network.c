@@ -16,7 +16,7 @@ static const int64_t file_bytes = 1 << 30;
 
 static const char manifest_name[] = "manifest.json";
 
-/* Read a whole file, below a folder or, with AT_FDCWD, anywhere. What is no file has no end to go to, or nothing to read. */
+/* Read a whole regular file, below a folder or, with AT_FDCWD, anywhere. Others have no end to seek to, or nothing to read. */
 static edgec_status read_file(int folder, const char *path, int64_t most, uint8_t **memory, edgec_part *part, edgec_error *error) {
   int file = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make its reader wait */
   if (file < 0) return edgec_fail(error, EDGEC_NO_FILE, "%.180s cannot be opened", path);

@@ -24,14 +24,14 @@ struct edgec_executor {
   edgec_workers *workers;
   int64_t joined;   /* the step that the other threads begin with */
   int has_pieces;   /* whether a step is so large that threads which sleep are needed */
-  double ended;     /* when the last inference did, in nanoseconds */
+  double ended;     /* when the last inference ended, in nanoseconds */
 };
 
 uint8_t *edgec_allocate(size_t bytes) {
   size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   if (bytes < HUGE_PAGE / 2) return aligned_alloc(64, (bytes + 63) / 64 * 64);
   uint8_t *memory = aligned_alloc(HUGE_PAGE, rounded);
-  size_t huge = (bytes + HUGE_PAGE - MOSTLY) / HUGE_PAGE * HUGE_PAGE; /* what is mostly empty is no huge page */
+  size_t huge = (bytes + HUGE_PAGE - MOSTLY) / HUGE_PAGE * HUGE_PAGE; /* no huge page that would be mostly empty */
   if (memory) madvise(memory, huge, MADV_HUGEPAGE); /* fewer TLB misses; no harm where it is refused */
   if (memory) madvise(memory + huge, rounded - huge, MADV_NOHUGEPAGE);
   return memory;
@@ -46,7 +46,7 @@ static void repeat(uint8_t *into, int64_t bytes, const uint8_t *pattern, int64_t
   }
   sixteen all = (sixteen){0} + pattern[0];
 #pragma GCC unroll 4
-  for (int64_t i = 0; i < bytes - 16; i += 16) *(volatile sixteen *)(into + i) = all; /* no call of memset for a few */
+  for (int64_t i = 0; i < bytes - 16; i += 16) *(volatile sixteen *)(into + i) = all; /* or the compiler would call memset */
   *(volatile sixteen *)(into + bytes - 16) = all;
 }
 
@@ -127,8 +127,8 @@ static void run_inside(const edgec_executor *e, const edgec_step *s, items insid
   run_items(e, s, middle, inside.end);
 }
 
-/* Compute a share; where it is in pieces then also what others have not begun of theirs: cores differ in speed and have
-   other work. Which thread computes an item does not change the result. */
+/* Compute a share. Of a step in pieces, then compute the pieces that other threads have not begun: cores differ in speed and
+   have other work. Which thread computes an item does not change the result. */
 static void run_share(edgec_executor *e, int64_t step, int thread, int threads) {
   const edgec_step *s = &e->program->steps[step];
   items share = {share_begin(e, step, thread, threads), share_begin(e, step, thread + 1, threads)}, inside = {0, 0};
@@ -157,9 +157,9 @@ static double nanoseconds(void) {
   return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Waking a thread takes as long as a small network. Until all are awake the caller works alone, unless there is a step
-   so large that they can take pieces of it whenever they come. Where there is none, and images come seldom, it would
-   be done before they come, and lets them sleep. */
+/* Waking a thread takes as long as a small network. Until all are awake the caller works alone, unless a step is so large
+   that they can take pieces of it whenever they arrive. Without such a step, and with long pauses between images, the
+   caller would be done before they arrive, so it lets them sleep. */
 static void run_all(edgec_executor *e) {
   int threads = edgec_workers_count(e->workers);
   const edgec_program *p = e->program;

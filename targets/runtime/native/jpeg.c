@@ -87,7 +87,7 @@ static const char *frame(edgec_jpeg *j, int marker, const uint8_t *data, size_t 
 static void application(edgec_jpeg *j, int marker, const uint8_t *data, size_t length) {
   if (marker == APP0 && length >= 14 && !memcmp(data, "JFIF", 5)) j->has_jfif = 1;
   if (marker == APP14 && length >= 12 && !memcmp(data, "Adobe", 5)) j->adobe = data[11];
-  if (marker == APP1 && length > 6 && !memcmp(data, "Exif\0", 6) && !j->orientation) /* the first that says one counts */
+  if (marker == APP1 && length > 6 && !memcmp(data, "Exif\0", 6) && !j->orientation) /* the first that gives one counts */
     j->orientation = edgec_exif_orientation(data + 6, length - 6);
 }
 
@@ -159,7 +159,7 @@ static const char *segments(edgec_jpeg *j, const uint8_t *file, size_t size, int
   for (size_t at = 2; at + 1 < size;) {
     int marker = file[at + 1];
     if (file[at] != 0xff || !marker || marker == 0xff) {
-      at++; /* bytes too many do no harm */
+      at++; /* surplus bytes do no harm */
       continue;
     }
     at += 2;

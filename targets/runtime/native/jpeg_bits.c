@@ -9,7 +9,7 @@ int edgec_jpeg_make_code(edgec_jpeg_code *c, const uint8_t *lengths, const uint8
   memset(c, 0, sizeof *c);
   for (int length = 1; length <= JPEG_LONGEST; length++, code <<= 1) {
     int count = lengths[length - 1];
-    if (index + count > 256 || (count && code + (uint32_t)count >= 1u << length)) return -1; /* no code has ones alone */
+    if (index + count > 256 || (count && code + (uint32_t)count >= 1u << length)) return -1; /* no code consists of ones only */
     c->first[length] = index - (int32_t)code;
     for (int i = 0; i < count; i++, code++, index++) {
       c->values[index] = values[index];

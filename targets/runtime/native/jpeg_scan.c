@@ -175,7 +175,7 @@ static const char *units(const edgec_jpeg *jpeg, scan *s) {
   return NULL;
 }
 
-/* The steps of a component's first scan stay, whatever the file says later. */
+/* A component keeps the quantisation steps of its first scan, whatever the file says later. */
 static int has_steps(edgec_jpeg *jpeg, edgec_jpeg_component *c) {
   if (c->scanned) return 1;
   c->scanned = 1;

@@ -8,7 +8,7 @@ enum {
   EDGEC_PNG_PIXELS = 1 << 24,         /* unpacked at most 11 bytes each: 8 as in the file, 3 as the network takes them */
   EDGEC_JPEG_PIXELS = 8192 * 6144,    /* as everywhere else */
   EDGEC_JPEG_MEMORY = 512 << 20,      /* 4.5 to 12 bytes for a pixel, by how its colours are stored */
-  EDGEC_JPEG_SCANS = 100              /* each goes over the whole picture, and one of nothing has a few bytes */
+  EDGEC_JPEG_SCANS = 100              /* each goes over the whole picture, and an empty one takes a few bytes */
 };
 
 #endif

@@ -112,7 +112,7 @@ static int logits(void) {
     edgec_executor_run(engine.executor, image, result);
     if (fwrite(result, sizeof *result, (size_t)edgec_generated.classes, stdout) != (size_t)edgec_generated.classes)
       return fail("the logits cannot be written");
-    fflush(stdout); /* who sends images one by one waits for their logits */
+    fflush(stdout); /* a sender of single images waits for their logits */
   }
   if (count) return fail("the last image on stdin is cut off");
   free(image);

@@ -54,8 +54,8 @@ void edgec_workers_meet(edgec_workers *w, int thread) {
   }
 }
 
-/* Who calls changes `calls` after the generation, and looks for sleepers in between; who sleeps says so before it looks
-   at the generation. So one of the two sees the other, and a changed `calls` ends the sleep. */
+/* A caller raises the generation, looks for sleepers, then changes `calls`. A thread that is about to sleep says so first and
+   then looks at the generation. So one of the two sees the other, and a changed `calls` ends the sleep. */
 static void wait_for_job(edgec_workers *w, int seen) {
   for (;;) {
     for (int spins = 0; spins < SPINS_BEFORE_SLEEP && !atomic_load_explicit(&w->crowded, memory_order_relaxed); spins++) {
@@ -89,9 +89,9 @@ static void announce(edgec_workers *w) {
   if (atomic_load(&w->sleeping)) call(w);
 }
 
-/* Deal the CPUs that the caller may use, but for the one it is on, to the workers. Left alone, kernels wake a thread
-   where its waker runs, above all in virtual machines, whose idle CPUs look busy: there each of the two spins to the end
-   of its time slice while the other has work. Where there are too few CPUs nobody spins. */
+/* Give each worker a CPU of its own among those that the caller may use, but for the caller's. Linux often wakes a thread on
+   the CPU of its waker, above all in virtual machines, whose idle CPUs look busy. Both threads then share a CPU, and each
+   spins to the end of its time slice while the other has work. With too few CPUs nobody spins. */
 static void place_workers(edgec_workers *w) {
   cpu_set_t allowed, places[EDGEC_MAX_THREADS];
   int here = sched_getcpu(), workers = w->count - 1, dealt = 0;

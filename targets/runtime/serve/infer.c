@@ -13,11 +13,11 @@ typedef struct {
   edgec_json json;
   const uint8_t *binary; /* what follows the JSON */
   size_t binary_size;
-  edgec_frame form; /* of a frame; pixels is 0 for the network's own input */
+  edgec_frame form; /* of one frame; `pixels` is 0 where images have the form of the network's input */
   int64_t images, bytes; /* of one */
-  uint8_t *unpacked; /* numbers that were JSON */
+  uint8_t *unpacked; /* numbers read from JSON */
   const uint8_t *data;
-  int64_t classes; /* to tell; 0: logits */
+  int64_t classes; /* how many to return; 0: logits instead */
   int binary_output;
   float *logits;
   region *in, *out; /* of shared memory; NULL: the data is in the request, and the logits are in the answer */

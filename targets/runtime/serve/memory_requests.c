@@ -34,6 +34,6 @@ void memory_answer(const request *r, const char *path, answer *a) {
   if (get && !strcmp(action, "/status")) {
     if (regions_tell(name, &a->body)) refuse(a, 400, "there is no region of this name");
   } else if (post && name && !strcmp(action, "/register")) register_region(r, name, a);
-  else if (post && !strcmp(action, "/unregister")) region_unregister(name); /* of what is not there, too, as Triton does */
+  else if (post && !strcmp(action, "/unregister")) region_unregister(name); /* no error for an unknown region, as in Triton */
   else refuse(a, 404, "there is nothing here");
 }

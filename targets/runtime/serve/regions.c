@@ -57,7 +57,7 @@ int regions_allow(const char *prefix) {
 
 int regions_allowed(void) { return allowed != NULL; }
 
-/* Below the lock, like all that follows without taking it. */
+/* Called with the lock held, as is every function below that does not take it. */
 static region *find(const char *name) {
   for (int i = 0; i < SERVE_REGIONS; i++)
     if (regions[i].listed && !strcmp(regions[i].name, name)) return &regions[i];
@@ -168,7 +168,7 @@ region *region_use(const char *name, int64_t offset, int64_t size, uint8_t **at)
   return r;
 }
 
-/* The last page of a file that became shorter has no signal: its size tells. */
+/* Reading the last page of a file that became shorter raises no signal, so its size is compared. */
 int region_is_broken(region *r) {
   struct stat about;
   if (fstat(r->file, &about) || about.st_size < r->size || about.st_size - r->size < r->offset) atomic_store(&r->broken, 1);

@@ -184,7 +184,7 @@ static void *serve(void *argument) {
     pthread_mutex_unlock(&lock);
   } while (!ending && serve_one(p));
   shutdown(p->descriptor, SHUT_WR);
-  char rest[4096]; /* what was sent already is read, or the answer would be lost with it */
+  char rest[4096]; /* unread bytes at close would make the system drop the answer */
   for (int i = 0; i < 64 && recv(p->descriptor, rest, sizeof rest, MSG_DONTWAIT) > 0; i++) {}
   pthread_mutex_lock(&lock);
   close(p->descriptor);

@@ -71,7 +71,7 @@ int main(int arguments, char **argument) {
   if (arguments < 3) return 2;
   x = block(x_size), w = block(w_size * w_copies), p = block(p_size), r = block(r_size), y = block(y_size);
   memset(p, 0, (size_t)p_size);
-  memset(x, 0, (size_t)x_size); /* bytes that were split: no top bits, and no weights that are multiplied twice */
+  memset(x, 0, (size_t)x_size); /* no top bits, as of split activations; below: no weights multiplied twice */
   for (int64_t i = 1; i <= w_copies; i++) memset(w + i * w_size - w_lists, 0, (size_t)w_lists);
   for (int64_t i = 0; i < p_floats; i++) ((float *)p)[p_floats + i] = 1e-4f;
   if (!strcmp(argument[1], "time")) time_in_turns(atof(argument[2]) * 1e6, arguments - 3, argument + 3);

@@ -46,7 +46,7 @@ NO_PICTURE = "it has no pictures"
 
 
 def long(path: Path, size: int) -> Path:
-    """A file of so many bytes that takes no space."""
+    """A sparse file of `size` bytes."""
     with path.open("wb") as file:
         file.truncate(size)
     return path

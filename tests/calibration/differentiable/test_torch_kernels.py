@@ -18,7 +18,7 @@ from calibration.onnx_session import open_model
 
 Array = NDArray[Any]
 GRID = 0.02
-"""Inputs lie in the middle of steps of it, so that no difference crosses a kink."""
+"""Inputs lie halfway between multiples of it, so that no finite difference crosses a kink."""
 STEP = 0.004
 
 

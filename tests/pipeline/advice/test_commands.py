@@ -144,7 +144,7 @@ def test_another_port_for_the_page_helps(taken: int) -> None:
 
 
 def test_another_host_for_the_page_helps() -> None:
-    hosts = ["192.0.2.1"]  # RFC 5737: nobody's
+    hosts = ["192.0.2.1"]  # an address that nobody has (RFC 5737)
 
     def attempt() -> None:
         with Page([Board()], lambda _: None, hosts[-1], 0, None).serving():
@@ -160,7 +160,7 @@ def test_a_new_head_without_quantised_training_helps(tmp_path: Path, capsys: Sai
     plain += ["--checkpoint", weights, "--new-head", "-o", tmp_path / "run"]
     words = "--new-head replaces some. Leave one of them out"
     check_other_words(words, [*plain, "--qat"], plain, capsys, code=1)
-    assert (tmp_path / "run" / "weights.safetensors").is_file()  # though noise teaches nothing: code 1
+    assert (tmp_path / "run" / "weights.safetensors").is_file()  # code 1: nothing can be learned from noise
 
 
 def test_the_quantised_network_of_a_build_can_be_tuned(

@@ -185,7 +185,7 @@ class TestQuantised:
         check_advice("Say size and channels in", lambda: read(path, **said), said.clear)
 
     def test_turning_channels_in_the_network_helps(self, tmp_path: Path) -> None:
-        """A first layer in groups: each reads one channel, whose place is its place."""
+        """Each group of the first layer reads one channel, so other weights cannot turn the order."""
         path = tmp_path / "theirs.onnx"
         nodes, constants = grouped_with_wide_weights()
         onnx.save(model(nodes, constants), path)

@@ -50,7 +50,7 @@ def test_what_is_there_already_is_left_alone(product: StageOutput, tmp_path: Pat
 def test_builds_that_publish_one_name_at_once_leave_the_files_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second writes its files after the first has written all of its own, once."""
+    """The second build overwrites the files once, after the first has written all of them."""
     monkeypatch.setattr(publish, "PAUSE_SECONDS", 0)
     one, two = two_builds(tmp_path)
     others = iter(two.items())

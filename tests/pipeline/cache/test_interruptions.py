@@ -72,12 +72,12 @@ def test_who_has_no_time_yet_is_waited_for(store: Store) -> None:
         folder = store.root / "scratch" / f"{Slow().key()[:KEY_LETTERS]}.{name}"
         folder.mkdir()
 
-        class Listening(Silent):
+        class FolderRemover(Silent):
             def say(self, line: str) -> None:
                 said.append(line)
                 folder.rmdir()
 
-        store.make(Slow(), Listening())
+        store.make(Slow(), FolderRemover())
         other.communicate("\n")
     assert said == ["slow: another build is running this stage; waiting for its result"]
 

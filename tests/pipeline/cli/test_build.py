@@ -18,7 +18,7 @@ from targets.reference import ReferenceTarget
 
 
 class Wrong:
-    """A runner whose every answer is moved by one class."""
+    """A runner that names the next class instead of the right one."""
 
     def __init__(self, right: EngineRunner) -> None:
         self._right = right

@@ -154,7 +154,7 @@ def test_a_key_needs_no_ending(folder: Path) -> None:
 
 
 def test_a_key_makes_no_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its private half would lie in a folder with anybody's rights."""
+    """A new folder might let others read the private key."""
     assert run(["keygen", "nowhere/release"]) == 2
     assert "Choose a place you may write" in capsys.readouterr().err
     assert not (folder / "nowhere").exists()

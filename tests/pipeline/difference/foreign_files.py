@@ -45,7 +45,7 @@ def quantise_with_onnxruntime(path: Path, output: Path, pictures: NDArray[np.uin
     mean, scale = np.array([120.0, 115, 105]), np.array([1 / 60, 1 / 58, 1 / 57])
     unit = ((pictures - mean) * scale).astype(np.float32).transpose(0, 3, 1, 2)
 
-    class Calibration(CalibrationDataReader):  # type: ignore[misc] # it has no types
+    class UnitPictures(CalibrationDataReader):  # type: ignore[misc] # it has no types
         """Gives one picture at a time."""
 
         def __init__(self) -> None:
@@ -58,7 +58,7 @@ def quantise_with_onnxruntime(path: Path, output: Path, pictures: NDArray[np.uin
     quantize_static(
         path,
         output,
-        Calibration(),
+        UnitPictures(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,

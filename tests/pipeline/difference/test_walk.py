@@ -15,7 +15,7 @@ OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PIC
 OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
 """Faults that a float network cannot have."""
 RECTIFIED = {"no activation", "leaky activation"}
-"""What does not show where the range of the quantiser behind begins at 0."""
+"""Faults that do not show where the range of the next quantiser begins at 0."""
 
 
 @pytest.mark.parametrize("fault", PLANTERS)

@@ -99,7 +99,7 @@ class Server(BaseHTTPRequestHandler):
         self.wfile.write(header + data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager

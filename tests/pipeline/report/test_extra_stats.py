@@ -1,4 +1,4 @@
-"""Statistics of changes that reach further than one, against implementations and properties not ours."""
+"""Statistics of changes by several votes an image, against other implementations and known properties."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shares: tuple[float, 
 def test_means_of_changes_that_hang_together_are_covered_too(
     images: int, fragile: float, lean: float
 ) -> None:
-    """Few images change, under many of 27 corruptions the same way; very few do so clean, for all 27."""
+    """A few images change, most of them in one direction under many corruptions. Very few change when clean:
+    such a change counts for all 27 corruptions."""
     rng = np.random.default_rng(3)
 
     def means() -> NDArray[np.float64]:

@@ -101,7 +101,7 @@ def test_what_is_compared_with_a_meaningless_network_is_meaningless_too() -> Non
     assert [gate.name for gate in gates] == ["plausible", "max_drop", "min_ratio", "min_top1"]
     assert {gate.verdict for gate in gates[:3]} == {Verdict.MEANINGLESS}
     assert "says nothing" in gates[1].message
-    assert gates[3].verdict is Verdict.PASS  # a floor compares with nothing
+    assert gates[3].verdict is Verdict.PASS  # a floor, which compares with nothing
     assert overall(gates) is Verdict.MEANINGLESS
 
 

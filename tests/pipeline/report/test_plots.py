@@ -16,7 +16,7 @@ def test_ticks_are_few_round_and_on_the_axis(low: float, length: float) -> None:
     axis = Axis(low, low + length)
     ticks = axis.ticks()
     assert 1 <= len(ticks) <= 6
-    slack = 1e-9 * length  # an end of the axis that is round itself has its tick, whatever its last bits
+    slack = 1e-9 * length  # an end of the axis that is a round number has a tick, whatever its last bits
     assert all(axis.low - slack <= t <= axis.high + slack for t in ticks)
 
 

@@ -132,7 +132,7 @@ KINDS: dict[str, Callable[[Path], Options]] = {
 
 
 UNTIMED = ("cifar_binary_and_safetensors", "idx_and_torch_checkpoint", "graph_of_others")
-"""Kinds of which other kinds have the pictures, and the network beside the engine, that are timed."""
+"""Kinds that are not timed: their pictures, and their network beside the engine, occur in other kinds."""
 
 
 def _weights(name: str) -> Any:  # noqa: ANN401 - tensors by name; torch is loaded late

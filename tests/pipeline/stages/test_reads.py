@@ -50,7 +50,7 @@ def test_the_builds_have_the_stages_that_read(builds: dict[str, Any]) -> None:
 
 
 class RunsAgainError(Exception):
-    """A stage has no result for what lies there now."""
+    """The store has no result of a stage for the files as they are now."""
 
 
 @pytest.mark.parametrize("change", ["one bit", "removed"])
@@ -88,7 +88,7 @@ def seen(options: dict[str, object], kind: str) -> Exception | None:
 
 
 def one_of_each_kind(told: dict[str, Any]) -> list[Path]:
-    """Of the pictures of a folder that were opened, and of its masks, one each; all other files there are."""
+    """Return the opened files, and those beside them; of PNGs only one a folder."""
     opened = [Path(path) for _, path, _ in told["heard"]]
     there = [path for place in {path.parent for path in opened} for path in place.iterdir() if path.is_file()]
     return list({path.parent if path.suffix == ".png" else path: path for path in there}.values())

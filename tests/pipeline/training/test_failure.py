@@ -1,4 +1,4 @@
-"""A run that goes wrong ends with a word and an exit code, and not as if it were good."""
+"""A run that goes wrong ends with a message and an exit code that is not 0."""
 
 import pytest
 import torch

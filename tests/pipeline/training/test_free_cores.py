@@ -10,7 +10,7 @@ from pipeline.training.free_cores import choose_threads, free_cores
 from tests.pipeline.training.small_runs import Heard
 
 SECOND = 100
-"""Ticks."""
+"""Ticks of the clock in a second, as in /proc/stat."""
 
 
 class CountingKernel:

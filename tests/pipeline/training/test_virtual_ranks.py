@@ -57,7 +57,7 @@ def test_torchrun_restarts_a_killed_training(data: Path, tmp_path: Path) -> None
 
 
 def test_each_image_is_in_one_part_alone(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part's images are other ones, and together they are all of them."""
+    """The parts share no image, and together they have all of them."""
     held = []
 
     def listened(*arguments: object) -> object:

@@ -56,14 +56,14 @@ def test_a_file_that_changed_or_went_has_no_digest(folder: Path) -> None:
 
 
 def test_a_file_that_changes_while_a_unit_runs_is_read_again(folder: Path, tmp_path: Path) -> None:
-    class Slow(Here):
+    class ChangedMeanwhile(Here):
         def run(self, units: Sequence[Unit[R]], progress: Progress) -> Iterator[FinishedUnit[R]]:
             for done in super().run(units, progress):
                 (folder / "class 0" / "0.png").write_bytes(b"another picture")
                 yield done
 
     known = RememberedDigests(tmp_path / "digests.json")
-    share_digests(folder, known, Slow(), Silent())
+    share_digests(folder, known, ChangedMeanwhile(), Silent())
     assert not known.has(folder / "class 0" / "0.png")
     assert known.has(folder / "class 1" / "1.png")
     assert known(folder / "class 0" / "0.png") == hashlib.sha256(b"another picture").hexdigest()

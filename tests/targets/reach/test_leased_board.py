@@ -104,7 +104,7 @@ def test_what_was_measured_while_the_lease_was_lost_is_refused(board: Sshd) -> N
 
 
 def test_a_command_that_a_dead_client_left_behind_is_waited_for(board: Sshd) -> None:
-    """Its lease is gone, but it still computes."""
+    """The client has lost its lease, but its program still computes."""
     (board.home / board_lease.FOLDER).mkdir(parents=True)
     script = (
         "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print('runs', flush=True); input()"

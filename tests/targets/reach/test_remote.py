@@ -1,4 +1,4 @@
-"""An engine on a board over SSH: this machine plays the ssh_board, so everything but the wire is real."""
+"""An engine on a board over SSH: this machine plays the board, so everything but the wire is real."""
 
 import dataclasses
 import json

@@ -83,7 +83,7 @@ def test_a_damaged_part_is_sent_again_from_the_beginning(sshd: Sshd, file: Path)
 def test_another_sender_of_the_same_file_may_be_quicker(
     sshd: Sshd, file: Path, tmp_path: Path, step: str
 ) -> None:
-    """It moves the file into place just before this one takes the step."""
+    """The other sender moves the file into place just before this one would."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     part = f"there.{file_digest(file)}.part"

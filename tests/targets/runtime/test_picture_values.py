@@ -39,7 +39,7 @@ def test_white_is_white_or_the_picture_is_refused(kind: int, largest: int, chann
 def test_numbers_of_16_bits_that_hold_fewer_are_refused(
     kind: str, largest: int, refused: bool, channels: int
 ) -> None:
-    """They would be nearly black without a word."""
+    """Otherwise they would be read as nearly black, without an error."""
     numbers = np.linspace(0, largest, 7 * 5 * 3).astype(np.uint16).reshape(7, 5, 3)
     encoded = cv2.imencode(kind, numbers)[1].tobytes()
     if refused:

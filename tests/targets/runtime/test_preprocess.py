@@ -24,7 +24,7 @@ TURNED_AVIF = (
     b"AAAAE2NvbHJuY2x4AAEADQAGgAAAAAlpcm90AwAAABhpcG1hAAAAAAAAAAEAAQUBAoMEhQAAAENtZGF0EgAKCRgQ7+0QENBoQDIs"
     b"HEeHhd3TTTTCwAAA1ZMpQdShz7TtSxOOSTpAQCEWibDC9NEh82H/Pjt6KNE="
 )
-"""24 x 16 pixels, by Pillow 13, for which EXIF said: a quarter to the right."""
+"""24 x 16 pixels, written by Pillow 13, with the EXIF orientation "rotate by 90 degrees to the right"."""
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -30,7 +30,7 @@ def pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
 
 
 def test_there_is_a_library_where_the_tests_run() -> None:
-    """Else the others would compare NumPy with itself."""
+    """Otherwise the other tests would compare NumPy with itself."""
     assert compiled_resize.library() is not None
 
 

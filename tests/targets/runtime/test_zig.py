@@ -8,7 +8,7 @@ from targets.runtime.zig import run_zig
 
 
 def test_it_runs_in_a_folder_that_does_not_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or else it compiles the C library again in each checkout."""
+    """Otherwise it compiles the C library again in each checkout."""
     package = tmp_path / "ziglang"
     package.mkdir()
     (package / "__init__.py").touch()

@@ -129,7 +129,7 @@ def a_dla_is_tried_where_there_is_one(device: DeviceDouble, folder: Path) -> Non
     change(folder, base, two_convolutions(np.ones((3, 3, 1, 1), np.int8), rounded_to=0.25))
     written_before = (jetson.engines / "dla.onnx").read_bytes()
     assert "dla: " in jetson.build()
-    assert (jetson.engines / "dla.onnx").read_bytes() == written_before  # the ranges alone are others
+    assert (jetson.engines / "dla.onnx").read_bytes() == written_before  # only the ranges differ
     assert ("ITensor", "dynamic_range", ((-31.75, 31.75),)) in trt.calls
 
 

@@ -55,7 +55,7 @@ def fails(match: str, call: Callable[[], object], kind: type[Exception] = Except
 
 
 def double_is_strict(device: DeviceDouble, _: Path) -> None:
-    """What a version has not, or not any more, fails under that version: else the other tests say nothing."""
+    """What a version lacks fails under that version; otherwise the other tests would show nothing."""
     trt = device.trt
     major = int(trt.__version__.split(".")[0])
     config = trt.Builder(trt.Logger()).create_builder_config()
@@ -254,7 +254,7 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
         "another", lambda: tensorrt_runner.open_engine(engines / "int8_qdq.onnx").__enter__(), EngineProblem
     )
     (engines / "fp16.onnx").write_bytes(b"changed")
-    assert device_build.main(folder, []) == 1  # the manifest knows better
+    assert device_build.main(folder, []) == 1  # its digest is not that of the manifest
 
 
 def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Path) -> None:

@@ -70,7 +70,7 @@ def test_quantiles_and_the_choice_are_made_here() -> None:
 
 
 def put(*path: Any) -> Callable[[dict[str, Any]], None]:
-    """Put the last of `path` where the others lead."""
+    """Set an entry: `path` has the keys that lead to it, and then its value."""
 
     def change(found: Any) -> None:
         *folders, name, value = path

@@ -38,7 +38,7 @@ static void told(const uint8_t *at, int64_t size, int writes) {
 void told_read(const uint8_t *at, int64_t size) { told(at, size, 0); }
 void told_write(const uint8_t *at, int64_t size) { told(at, size, 1); }
 
-/* The runtime's own code tells nothing: what it changed elsewhere is looked for. */
+/* The runtime's own code reports no accesses, so what it changed is found by comparing the arena. */
 static void fill_checked(const edgec_step *s, uint8_t *before) {
   edgec_executor *e = engine;
   int64_t size = edgec_generated.arena_size;

@@ -1,4 +1,4 @@
-"""What convolutions read otherwise than it is stored: rows in pairs, and gathered windows of images."""
+"""What convolutions read in another form than stored: rows in pairs, and gathered windows of images."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -108,7 +108,7 @@ def test_what_lies_between_more_than_four_pixels_runs_in_float(tmp_path: Path) -
 
 
 def test_channels_are_not_resized_and_it_says_so(tmp_path: Path) -> None:
-    """Once they were left as they are, by TVM's float operator."""
+    """TVM's float operator left them unchanged."""
     model = resized(tmp_path, (4, 4), {"scales": [1, 2, 1, 1]})
     with pytest.raises(EngineError, match="resizes more than height and width"):
         import_graph(model)

@@ -157,7 +157,7 @@ class EfficientNetLiteLike(nn.Sequential):
 
 
 class Shuffled(nn.Module):
-    """Half of the channels is convolved, then all are shuffled; the half is half of what came."""
+    """Half of the input's channels are convolved, then all are shuffled."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

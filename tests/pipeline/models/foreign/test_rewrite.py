@@ -155,7 +155,7 @@ def as_optimised(path: Path, scratch: Path) -> onnx.ModelProto:
 def test_the_float_baseline_is_not_slower_by_its_structure_than_the_users_graph(
     name: str, tmp_path: Path
 ) -> None:
-    """No more operators but those on pixels, and each of those on channels that lie in one piece.
+    """No operator is added but those on pixels, and operators on channels have the channels in one piece.
 
     A value per channel is broadcast ten times slower if the channels are last.
     """

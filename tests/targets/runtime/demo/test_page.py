@@ -155,7 +155,7 @@ def test_there_are_only_so_many_connections_and_none_stays_for_headers_that_neve
                 one.sendall(b"GET / HTTP/1.1\r\nX: ")
         for one in waiting:
             with suppress(OSError):
-                assert one.recv(1) == b""  # all of them in the end
+                assert one.recv(1) == b""  # finally all of them
             one.close()
         assert ask(made, "/").status == 200
 

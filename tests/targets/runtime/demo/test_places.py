@@ -34,7 +34,7 @@ def test_the_one_that_is_waited_for_longest_yields(ours: list[socket.socket]) ->
         now[0] = 0.5
         with places.waiting(ours[0]):
             now[0] = 0.9
-            assert not places.take(ours[2])  # neither has been waited for long enough
+            assert not places.take(ours[2])  # the demo has not waited long enough for either
             now[0] = 1.7
             assert places.take(ours[2])
     assert [is_open(one) for one in ours] == [True, False, True]

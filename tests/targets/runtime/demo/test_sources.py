@@ -129,7 +129,7 @@ class ClockOfSleeps:
 def test_a_picture_that_waits_for_its_turn_is_not_decoded_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would be a second old when it is classified."""
+    """Otherwise the picture would be a second old when it is classified."""
     clock = ClockOfSleeps()
     monkeypatch.setattr(files, "time", clock)
     for shown in itertools.islice(find_source(str(folder)).open(), 5):

@@ -157,7 +157,7 @@ def test_changed_requests_never_harm_the_memory(service: Service) -> None:
 
 
 def test_a_full_house_lets_newcomers_in(service: Service) -> None:
-    """64 that say nothing do not keep others out for longer than a moment."""
+    """64 silent connections keep others out for a moment only."""
     silent = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(64)]
     found = 0
     while found != 200:  # or the test's own limit of time ends it

@@ -147,7 +147,7 @@ def test_a_region_has_to_lie_in_shared_memory(
     client: Client, memory: shared_memory.SharedMemory, change: dict[str, object], said: str
 ) -> None:
     right = {"key": memory.name, "offset": 0, "byte_size": 3 * PAGE}
-    if "PREFIX-" in str(change.get("key")):  # of this process, and so in no test's name
+    if "PREFIX-" in str(change.get("key")):  # names this process, so no test is called so
         change = {"key": str(change["key"]).replace("PREFIX-", PREFIX)}
     assert said in client.register("in", **{**right, **change})
     assert client.ask("GET", "/v2/systemsharedmemory/status") == (200, [])

@@ -148,7 +148,7 @@ def test_a_soak_reads_power_beside_the_load_and_says_what_is_in_it() -> None:
 
     def call() -> None:
         calls.append(1)
-        if len(calls) == 2:  # the first is before everything
+        if len(calls) == 2:  # the first call is made before the soak
             meter.was_read.clear()
             meter.was_read.wait()
 

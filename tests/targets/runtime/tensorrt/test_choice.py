@@ -66,7 +66,7 @@ def test_logits_that_are_no_numbers_are_never_chosen() -> None:
 
 
 def test_fp16_that_is_wrong_is_not_the_one_to_fall_back_to() -> None:
-    """Then nobody has to be faster than it, and without another one nothing is chosen."""
+    """Then no engine has to be faster than FP16; and without another engine nothing is chosen."""
     broken = drop_of((900, 10), 1024, 0.95)
     doubt = doubt_of_fp16(ACCURACY["fp16"], broken, 1.0)
     assert doubt.startswith("fp16 loses 86.91 [")

@@ -85,7 +85,7 @@ def with_convolutions(folder: Path, module: Jetson) -> Path:
 def test_one_of_all_candidates_is_chosen_there(
     sshd: Sshd, unpacked: dict[str, Path], tmp_path: Path, jetpack: str
 ) -> None:
-    """All that compete anywhere compete on one device; a cut costs nothing that was built."""
+    """All candidates of all devices compete on one; after a cut connection nothing is built again."""
     sshd.use_path(install(sshd.folder / "jetson", jetpack, unpacked[jetpack]))
     module = replace(jetsons()["jetson-thor"], sm="87")
     engine = with_convolutions(tmp_path, module)

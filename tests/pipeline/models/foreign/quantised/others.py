@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 
 
 def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Smooth ones, each with colours of its own, so that logits differ."""
+    """Smooth pictures, each with colours of its own, so that logits differ."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, SIDE // 8, SIDE // 8, 3))
     return np.asarray(coarse.repeat(8, axis=1).repeat(8, axis=2), np.uint8)

@@ -41,7 +41,7 @@ AT_BORDERS: dict[str, dict[str, Any]] = {
 
 
 def noise(count: int) -> NDArray[np.uint8]:
-    """Pictures without equal neighbours, whose average would be no average."""
+    """Pictures whose neighbouring pixels differ: an average of equal values would show no rounding."""
     return np.random.default_rng(0).integers(0, 256, pictures(count).shape, np.uint8)
 
 
@@ -81,7 +81,7 @@ def averages(folder: Path, zero: int, scale: float, operator: str, windows: Iter
 
 
 def sums(theirs: Path, fed: NDArray[Any], settings: SessionSettings) -> NDArray[Any]:
-    """What each window of two by two adds up, in steps, from the integers that onnxruntime has in front."""
+    """The sum of each window of 2 x 2, in steps, from the integers that onnxruntime averages."""
     watched = onnx.load(theirs)
     del watched.graph.output[:]
     watched.graph.output.append(helper.make_tensor_value_info("wide", TensorProto.FLOAT, ["N", None]))

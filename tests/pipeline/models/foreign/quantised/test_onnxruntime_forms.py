@@ -28,7 +28,8 @@ U8U8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QUInt8}
 S8S8 = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
 EACH_CHANNEL = {"per_channel": True}
 EXACT, ROUNDED_ELSEWHERE = 100.0, 30.0
-"""dB. Where the order of float operations differs, a value at a half goes to the other side: one step of it.
+"""In dB. Where the order of float operations differs, a value at a half is rounded to the other side, by one
+step.
 A fault, such as a zero point taken for another, leaves less than 20."""
 
 
