@@ -3,6 +3,7 @@
 Locks of files are no help there: over NFS they may be unknown, kept to one machine, or never answered.
 """
 
+import hashlib
 import os
 import re
 import socket
@@ -15,6 +16,8 @@ from typing import Self
 
 FORGOTTEN_S = 7 * 86_400
 """What a process of another machine left for so long, without touching it, counts as left by a dead one."""
+_OF_THE_MACHINE = "pid:[4026531836]"
+"""The namespace of the processes that are in no container: PROC_PID_INIT_INO of linux/proc_ns.h."""
 STATE, STARTED = 0, 19
 """Places in /proc/<pid>/stat behind the command: the state, and the start in ticks since the machine's."""
 
@@ -68,8 +71,26 @@ class Owner:
 
 
 def this_host() -> str:
-    """Return this machine's name, in letters that names of files may have."""
-    return re.sub("[^A-Za-z0-9-]", "-", socket.gethostname()) or "-"
+    """Return this machine's name, in letters that names of files may have, and what tells it from namesakes.
+
+    Processes that cannot see each other are of different machines, though both may be called "localhost".
+    """
+    name = re.sub("[^A-Za-z0-9-]", "-", socket.gethostname())
+    return f"{name}-{hashlib.sha256(_machine().encode()).hexdigest()[:8]}"
+
+
+def _machine() -> str:
+    """Return the machine's ID, which it keeps when it starts again; of a container, its processes' namespace.
+
+    Containers often share a name, and an ID that their image has (pid_namespaces(7), machine-id(5)).
+    """
+    try:
+        processes = str(Path("/proc/self/ns/pid").readlink())
+        if processes == _OF_THE_MACHINE and (found := Path("/etc/machine-id").read_text().strip()):
+            return found
+        return Path("/proc/sys/kernel/random/boot_id").read_text() + processes
+    except OSError:
+        return ""
 
 
 def working(paths: Iterable[Path]) -> list[tuple[Owner, Path]]:

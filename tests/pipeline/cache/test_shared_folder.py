@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,3 +130,49 @@ def test_a_number_of_a_process_that_came_again_is_not_the_same_process(
     assert not Owner(mine.taken_ns, mine.host, mine.process, "1").is_working()
     monkeypatch.setattr(owner, "this_host", lambda: "another")
     assert not Owner(mine.taken_ns, mine.host, mine.process, mine.started).is_working()
+
+
+CONTAINER = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""A container of the same name, whose processes are others with the same numbers: unshare(1)."""
+
+
+def test_what_a_container_of_the_same_name_writes_is_left_alone(store: Store) -> None:
+    tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no containers can be made here: {tried.stderr.strip()}")
+    inside = held(store, CONTAINER)
+    try:
+        (theirs,) = leftovers(store)
+        Store(store.root)
+        assert leftovers(store) == [theirs]
+        with pytest.raises(StorageError, match="A build is using"):
+            prune(store.root, 0, 0)
+        (store.root / "hold").unlink()
+        assert inside.wait() == 0
+    finally:
+        inside.kill()
+    assert Store(store.root).make(Slow(), Silent()).cached
+
+
+def test_a_machine_keeps_its_name_when_it_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namespace, ident, boot = (tmp_path / name for name in ("namespace", "machine-id", "boot_id"))
+    files = {
+        "/proc/self/ns/pid": namespace,
+        "/etc/machine-id": ident,
+        "/proc/sys/kernel/random/boot_id": boot,
+    }
+    monkeypatch.setattr(owner, "Path", lambda name: files[name])
+    namespace.symlink_to("pid:[4026531836]")
+    ident.write_text("f" * 32)
+    boot.write_text("first start")
+    name = owner.this_host()
+    boot.write_text("second start")
+    assert owner.this_host() == name
+    namespace.unlink()
+    namespace.symlink_to("pid:[7]")
+    container = owner.this_host()
+    assert container != name
+    boot.write_text("another machine's")
+    assert owner.this_host() not in (name, container)

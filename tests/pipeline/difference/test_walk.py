@@ -56,7 +56,7 @@ def test_another_order_of_channels_alone_is_no_other_normalisation(
     sound.CopyFrom(pair.float_model)
     set_constant(sound, "mean", np.array(means, np.float32))
     changed, _ = planted(sound, "bgr", pair)
-    insert_behind(changed, "planes", [("Mul", [np.float32(factor)], {})])
+    insert_behind(changed, "planes", [("Mul", [np.array(factor, np.float32)], {})])
 
     found = compare(sound, changed, pair.pictures)
 
