@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the device's code against the genuine TensorRT 8.5.2.2 (JetPack 5.1's own) and 8.6.0, whose wheels are for Python
-# up to 3.10: a download of 1.4 GB, kept in .venv/tensorrt-8. tensorrt_8.sh [VERSION ...]
+# Runs the device's code against the genuine TensorRT 8.5.2.2 (JetPack 5.1's own), 8.5.3.1 and 8.6.0, whose wheels are for
+# Python up to 3.10: a download of 1.9 GB, kept in .venv/tensorrt-8. tensorrt_8.sh [VERSION ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A hashes=(
     [8.5.2.2]=ea36754388ac2e995c36bccff97c60690256da3d090f03672e0cadbac12226cc
+    [8.5.3.1]=00375391073e51c1d662cc116f5472a921f27d75bb617c0195b3479633c625f3
     [8.6.0]=8850d470a92e17e65686fce2a5105dc51fc89f2b438d60d66027288a165732ba
 )
 python=

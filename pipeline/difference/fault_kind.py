@@ -27,6 +27,7 @@ class FaultKind(StrEnum):
     COARSE_RANGE = "coarse range"
     SCALE = "scale"
     ZERO_POINT = "zero point"
+    SATURATION = "saturating sums"
     CLASS_ORDER = "class order"
     OUTPUT_FUNCTION = "output function"
     UNEXPLAINED = "unexplained"

@@ -73,7 +73,9 @@ def difference_of(
         return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
     if a.graph is None or b.graph is None:
         notes.append(_closed(a, b))
-        return _outputs_alone(a, b, notes, answers, _at_outputs(a, b, answers, ours, theirs, source))
+        return _outputs_alone(
+            a, b, notes, answers, _at_outputs(a, b, answers, ours, theirs, pictures, source)
+        )
     programs = (_as_its_graph(a, pictures, ours), _as_its_graph(b, pictures, theirs))
     notes += [one.note for one in programs if one.note]
     found = compare(a.graph, b.graph, pictures)
@@ -152,7 +154,13 @@ def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...], far_db:
 
 
 def _at_outputs(
-    a: Side, b: Side, answers: LogitAgreement, ours: Array, theirs: Array, source: PictureSource | None
+    a: Side,
+    b: Side,
+    answers: LogitAgreement,
+    ours: Array,
+    theirs: Array,
+    pictures: Pictures,
+    source: PictureSource | None,
 ) -> tuple[Discrepancy, ...]:
     """Explain a difference of logits alone: by what is done to them, else by other pictures."""
     finding = check_output("logits", ours, theirs)
@@ -160,10 +168,22 @@ def _at_outputs(
         return (finding,)
     recorded = [(a, ours), (b, theirs)]
     given = [(side, values) for side, values in recorded if side.size is None]
-    if source is None or len(given) != 1 or answers.agreement_db >= ARITHMETIC_DB:
+    if len(given) != 1 or answers.agreement_db >= ARITHMETIC_DB:
+        return ()
+    finding = _saturates(b if given[0][0] is a else a, pictures, given[0][1])
+    if finding is not None:
+        return (finding,)
+    if source is None:
         return ()
     runs = b if given[0][0] is a else a
     return RecordedSearch(runs, source, given[0][1].reshape(len(ours), -1)).explained()
+
+
+def _saturates(side: Side, pictures: Pictures, given: Array) -> Discrepancy | None:
+    """Say so if another program gave these logits of a side's graph with sums that saturate."""
+    from pipeline.difference.saturating_sums import explained_by_saturation
+
+    return None if side.graph is None else explained_by_saturation(side.graph, pictures, given)
 
 
 def _outputs_alone(

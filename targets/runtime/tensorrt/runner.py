@@ -180,7 +180,7 @@ def open_contexts(
     """
     logger = make_logger(trt)
     runtime = created(trt.Runtime, logger)
-    if plan.stem == DLA:
+    if plan.stem.partition("-")[0] == DLA:
         runtime.DLA_core = dla_core
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:

@@ -1,7 +1,7 @@
 """./run throughput: images a second by batch and by streams on this device: a table, a curve, its knee.
 
-Each batch gets an engine of its own, of the candidate that was chosen. What was measured is kept, so an
-interrupted run goes on.
+Each batch gets an engine of its own, of the candidate that was chosen. Engines for a DLA are measured with
+the batch that they were built for. What was measured is kept, so an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import math
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -23,10 +24,18 @@ from .build import created, make_logger
 from .candidate import DLA, candidate_named
 from .clocks import locked_clocks
 from .cuda import Cuda, CudaError
-from .device_engines import build_options, builds_with, check, make_engine, tensorrt, usable
+from .device_engines import (
+    build_options,
+    builds_with,
+    check,
+    engine_key,
+    make_engine,
+    tensorrt,
+    usable,
+)
 from .device_steps import end_politely
 from .dla import cores_of
-from .engine import EngineChoice, EnginePlace, EngineProblem, write
+from .engine import INT8, EngineChoice, EnginePlace, EngineProblem, write
 from .jetson import read_facts
 from .runner import open_contexts
 
@@ -97,50 +106,100 @@ def _curve(folder: Path, options: argparse.Namespace) -> list[ThroughputPoint]:
     engines, facts = folder / "engine", read_facts()
     check(facts)
     choice = EngineChoice.read(engines)
-    candidate, trt, cuda = candidate_named(choice.precision, builds_with(facts)), tensorrt(), Cuda.load()
-    with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
-        images = held["images"]
+    candidate = candidate_named(choice.precision, builds_with(facts))
     plans = {}
     for batch in options.batches:
         place = EnginePlace(engines, f"{candidate.name}-batch{batch}")
         wanted = replace(build_options(engines), batch=batch, largest_batch=None)
         plans[batch] = place.plan, make_engine(engines, candidate, facts, wanted, _say, place)
     held_clocks = nullcontext(False) if options.keep_clocks else locked_clocks(engines / "clocks.saved", _say)
-    points: list[ThroughputPoint] = []
     with held_clocks as locked:
-        for batch, (plan, key) in plans.items():
-            around = [asdict(key), facts.power_mode, locked, options.seconds, choice.in_place]
-            for streams, graphs in _settings(options.streams):
-                known = _known(folder / RECORD, batch, streams, graphs, around)
-                if known is None:
-                    with open_contexts(plan, trt, cuda, streams, choice.in_place, graphs) as runners:
-                        known = measured(runners, _filled(images, batch), options.seconds)
-                    kept = {"point": asdict(known), "asked_for_graphs": graphs, "around": around}
-                    write(folder / RECORD, json.dumps([*_read(folder / RECORD), kept]).encode())
-                    _say(f"batch {batch}, {streams} streams: {known.images_per_s:.1f} images a second")
-                points.append(known)
+        meter = _Meter(folder, options.seconds, choice.in_place, [facts.power_mode, locked])
+        where = _dla(0) if candidate.on_dla else GPU
+        points = [
+            meter.point(FigureOf(batch, streams, graphs, where), [(plan, 0)] * streams, [asdict(key)])
+            for batch, (plan, key) in plans.items()
+            for streams, graphs in _settings(options.streams)
+        ]
         if (engines / f"{DLA}.plan").is_file():
-            points += _beside_dla(engines, plans[min(plans)][0], images[:1], options.seconds)
+            points += _beside_dla(engines, choice, meter)
     return points
 
 
-def _beside_dla(engines: Path, gpu: Path, images: NDArray[np.uint8], seconds: float) -> list[ThroughputPoint]:
-    """Measure each DLA, both, and both beside the GPU's engine of one image at a time."""
-    trt, cuda = tensorrt(), Cuda.load()
+class FigureOf(NamedTuple):
+    """What one figure is of."""
+
+    batch: int
+    streams: int
+    graphs: bool
+    where: str
+
+    def __str__(self) -> str:
+        graphs = "" if self.graphs else " without CUDA graphs"
+        return f"{self.where}: batch {self.batch}, {self.streams} streams{graphs}"
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """Measures figures on the images of the bundle in `folder`, and keeps them."""
+
+    folder: Path
+    seconds: float
+    in_place: bool
+    circumstances: list[Any]
+
+    def point(
+        self, asked: FigureOf, runs: Sequence[tuple[Path, int]], keys: Sequence[dict[str, str]]
+    ) -> ThroughputPoint:
+        """Return a figure of engines that run at the same time, or that of an earlier run under the same.
+
+        `runs` are engines, each once a context, with the accelerator that an engine for one runs on; `keys`
+        are those of the engines.
+        """
+        around = [*keys, *self.circumstances, self.seconds, self.in_place]
+        record = self.folder / RECORD
+        known = _known(record, asked, around)
+        if known is None:
+            known = replace(self._measured(asked, runs), where=asked.where)
+            kept = {"point": asdict(known), "asked": asked, "around": around}
+            write(record, json.dumps([*_read(record), kept]).encode())
+            _say(f"{asked}: {known.images_per_s:.1f} images a second")
+        return known
+
+    def _measured(self, asked: FigureOf, runs: Sequence[tuple[Path, int]]) -> ThroughputPoint:
+        trt, cuda = tensorrt(), Cuda.load()
+        with np.load(str(self.folder / EVALUATION), allow_pickle=False) as held:
+            images = _filled(held["images"], asked.batch)
+        with ExitStack() as opened:
+            runners: list[TensorRTRunner] = []
+            for (plan, core), count in Counter(runs).items():  # contexts of one engine share it
+                contexts = open_contexts(plan, trt, cuda, count, self.in_place, asked.graphs, core)
+                runners += opened.enter_context(contexts)
+            return measured(runners, images, self.seconds)
+
+
+def _beside_dla(engines: Path, choice: EngineChoice, meter: _Meter) -> list[ThroughputPoint]:
+    """Measure each DLA, both, and both beside the GPU, with the engines and the batch of the last build."""
+    built = build_options(engines)
+    facts, trt = read_facts(), tensorrt()
+    on_gpu = INT8 if choice.precision == DLA else choice.precision
+    dla, gpu = usable(engines, DLA), usable(engines, on_gpu)
+    keys = [
+        asdict(engine_key(engines, candidate_named(name, builds_with(facts)), facts, built))
+        for name in (DLA, on_gpu)
+    ]
     cores = range(cores_of(created(trt.Builder, make_logger(trt))))
-    dla = usable(engines, DLA)
-    together: list[tuple[int, ...]] = [(core,) for core in cores] + ([tuple(cores)] if len(cores) > 1 else [])
+    together = [(core,) for core in cores] + ([tuple(cores)] if len(cores) > 1 else [])
     points = []
     for used, with_gpu in [*((one, False) for one in together), (tuple(cores), True)]:
-        with ExitStack() as opened:
-            runners = [opened.enter_context(open_contexts(dla, trt, cuda, 1, dla_core=c))[0] for c in used]
-            if with_gpu:
-                runners += opened.enter_context(open_contexts(gpu, trt, cuda, 1))
-            where = " + ".join([*([GPU] if with_gpu else []), *(f"DLA {core}" for core in used)])
-            found = replace(measured(runners, images, seconds), where=where)
-        _say(f"{where}: {found.images_per_s:.1f} images a second")
-        points.append(found)
+        runs = [*([(gpu, 0)] if with_gpu else []), *((dla, core) for core in used)]
+        where = " + ".join([*([GPU] if with_gpu else []), *map(_dla, used)])
+        points.append(meter.point(FigureOf(built.batch, len(runs), True, where), runs, keys))
     return points
+
+
+def _dla(core: int) -> str:
+    return f"DLA {core}"
 
 
 def _settings(streams: int) -> list[tuple[int, bool]]:
@@ -211,12 +270,10 @@ def knee(points: Sequence[ThroughputPoint]) -> ThroughputPoint:
     return min(enough, key=lambda point: (point.batch, point.streams, not point.graphs))
 
 
-def _known(record: Path, batch: int, streams: int, graphs: bool, around: list[Any]) -> ThroughputPoint | None:
+def _known(record: Path, asked: FigureOf, around: list[Any]) -> ThroughputPoint | None:
     for one in _read(record):
-        point = ThroughputPoint(**one["point"])
-        wanted = (point.batch, point.streams, one["asked_for_graphs"]) == (batch, streams, graphs)
-        if wanted and one["around"] == around:
-            return point
+        if one["asked"] == list(asked) and one["around"] == around:
+            return ThroughputPoint(**one["point"])
     return None
 
 
@@ -225,7 +282,7 @@ def _read(record: Path) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(record.read_text())
         for one in found:
             ThroughputPoint(**one["point"])
-            if not {"around", "asked_for_graphs"} <= one.keys():
+            if not {"around", "asked"} <= one.keys():
                 return []
     except (OSError, ValueError, KeyError, TypeError):
         return []
@@ -233,12 +290,12 @@ def _read(record: Path) -> list[dict[str, Any]]:
 
 
 def table(points: Sequence[ThroughputPoint]) -> list[str]:
-    """Return the lines of a table, and the knee in words."""
+    """Return the lines of a table, and the knee in words: of what the first point was measured on."""
     head = ("on", "batch", "streams", "CUDA graphs", "images/s", "p50 of a call, ms")
     rows = [head, *(_row(point) for point in points)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    best = knee([point for point in points if point.where == GPU])
+    best = knee([point for point in points if point.where == points[0].where])
     return [
         *lines,
         f"knee: batch {best.batch}, {best.streams} streams: the smallest that reaches {KNEE:.0%} of the "
@@ -259,14 +316,13 @@ def _row(point: ThroughputPoint) -> tuple[str, ...]:
 
 def plot(points: Sequence[ThroughputPoint]) -> str:
     """Return an SVG: images a second by batch (each step doubles), one line for each number of streams."""
+    points = [point for point in points if point.where == points[0].where]  # DLAs beside it are in the table
     batches = sorted({point.batch for point in points})
     highest = max(point.images_per_s for point in points) or 1.0
     marks = []
     for number in sorted({point.streams for point in points}):
         steps = max(1, len(batches) - 1)
-        own = sorted(
-            (p.batch, p.images_per_s) for p in points if p.streams == number and p.graphs and p.where == GPU
-        )
+        own = sorted((p.batch, p.images_per_s) for p in points if p.streams == number and p.graphs)
         places = [
             f"{60 + 380 * batches.index(batch) / steps:.1f},{280 - 240 * rate / highest:.1f}"
             for batch, rate in own

@@ -116,21 +116,35 @@ def a_dla_is_tried_where_there_is_one(device: DeviceDouble, folder: Path) -> Non
     assert [node.op_type for node in written.graph.node] == ["Conv", "Conv"]
     assert ("Runtime", "DLA_core", (0,)) in trt.calls
     assert "built before" in jetson.build()
-    here: Any = throughput
-    here.read_facts = lambda: jetson.facts
-    said_of_speed = io.StringIO()
-    with redirect_stdout(said_of_speed):
-        options = ["--batches", "1", "--streams", "1", "--seconds", "0.02", "--keep-clocks"]
-        assert throughput.main(folder, options) == 0
-    for where in ("DLA 0", "DLA 1", "DLA 0 + DLA 1", "GPU + DLA 0 + DLA 1"):
-        assert re.search(rf"^{re.escape(where)}  +1 ", said_of_speed.getvalue(), re.M), where
-    assert ("Runtime", "DLA_core", (1,)) in trt.calls
     trt.calls.clear()
     change(folder, base, two_convolutions(np.ones((3, 3, 1, 1), np.int8), rounded_to=0.25))
     written_before = (jetson.engines / "dla.onnx").read_bytes()
     assert "dla: " in jetson.build()
     assert (jetson.engines / "dla.onnx").read_bytes() == written_before  # only the ranges differ
     assert ("ITensor", "dynamic_range", ((-31.75, 31.75),)) in trt.calls
+    speeds_of_dlas(device, jetson)
+
+
+def speeds_of_dlas(device: DeviceDouble, jetson: BuildingDevice) -> None:
+    """Each, both, and beside the GPU, kept as the others are; a batch is the one that the engines take."""
+    here: Any = throughput
+    here.read_facts = lambda: jetson.facts
+    jetson.settings = replace(jetson.settings, batch=4)
+    jetson.build("--batch", "4")
+    everywhere = ("DLA 0", "DLA 1", "DLA 0 + DLA 1", "GPU + DLA 0 + DLA 1")
+    options = ["--batches", "1", "--streams", "1", "--seconds", "0.02", "--keep-clocks"]
+    for chosen, where_it_runs, measured in (("fp16", "GPU", 6), ("fp16", "GPU", 0), ("dla", "DLA 0", 6)):
+        choice = jetson.read("chosen.json")
+        (jetson.engines / "chosen.json").write_text(json.dumps({**choice, "precision": chosen}))
+        said = io.StringIO()
+        device.trt.calls.clear()
+        with redirect_stdout(said):
+            assert throughput.main(jetson.folder, options) == 0
+        assert said.getvalue().count("images a second\n") == measured + 1  # and the knee
+        assert len(re.findall(rf"^{where_it_runs}  +1  +1 ", said.getvalue(), re.M)) == 2
+        for where in everywhere:
+            assert re.search(rf"^{re.escape(where)}  +4 ", said.getvalue(), re.M), where
+        assert (("Runtime", "DLA_core", (1,)) in device.trt.calls) == bool(measured)
 
 
 def change(folder: Path, file: Path, content: bytes) -> None:

@@ -12,11 +12,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from targets.runtime.tensorrt import device_engines, trtexec
+from targets.runtime.tensorrt import device_build, device_engines, trtexec
 from targets.runtime.tensorrt.build import BuildOptions
 from targets.runtime.tensorrt.candidate import candidate_named
 from targets.runtime.tensorrt.engine import EngineProblem
 from targets.runtime.tensorrt.jetson import DeviceFacts
+from tests.targets.tensorrt.candidates_on_device import change
+from tests.targets.tensorrt.unpacked_bundle import write_bundle
 
 SHAPES = {"minShapes", "optShapes", "maxShapes"}
 ALWAYS = {"onnx", "saveEngine", "timingCacheFile", "memPoolSize", "profilingVerbosity", "sparsity"} | SHAPES
@@ -159,6 +161,22 @@ class TestADeviceWithoutPythonsTensorRT:
             assert {key.tensorrt for key in keys.values()} == {"10.3.0"}
             assert sum("built before" in line for line in said) == expected
         assert json.loads((tmp_path / "int8.plan").read_text())["onnx"].endswith("int8_qdq_fp16.onnx")
+
+    def test_what_was_built_is_not_called_measured(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Nothing here can run an engine: that is an exit code of its own, and what to install."""
+        double(tmp_path, 100300)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(device_build, "read_facts", lambda: self.FACTS)
+        (tmp_path / "bundle").mkdir()
+        bundle = write_bundle(tmp_path / "bundle")
+        for name in ("int8_qdq_fp16.onnx", "fp16.onnx"):
+            change(bundle, bundle / "engine" / name, model(tmp_path / name).read_bytes())
+        assert device_build.main(bundle, []) == 3
+        assert "None was run" in capsys.readouterr().out
+        assert sorted(path.name for path in bundle.rglob("*.plan")) == ["fp16.plan", "int8.plan"]
+        assert not (bundle / "engine" / "chosen.json").exists()
 
     def test_without_trtexec_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")
