@@ -38,7 +38,7 @@ def count_tiles(
 ) -> "Iterator[Tuned]":
     """Yield the best tile of each convolution, in the order in which they are found.
 
-    What the store at `root` has is not counted again. Raises UnitError for the first unit that failed, when
+    What the store has is not counted again. Raises UnitError for the first unit that failed, when
     all others are done.
     """
     root = store.root.absolute()

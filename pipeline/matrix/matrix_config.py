@@ -4,6 +4,7 @@ Paths are relative to the file.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ def load_matrix(file: Path, out: Path | None) -> MatrixConfig:
     found = validated(values if out is None else values | {"out": out}, MatrixConfig, str(file))
     if not found.models:
         raise UsageError(f'{file}: models names none. Give some: models = ["resnet20-fashion"]')
-    named = Counter(one.name for one in found.budgets)
-    if twice := next((name for name, count in named.items() if count > 1), None):
+    if twice := repeated([one.name for one in found.budgets]):
         raise UsageError(f"{file}: two budgets are called {twice!r}. Give each a name of its own.")
     return found
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that is there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,7 +1,6 @@
 """The rows of a matrix: every combination of its axes that no filter leaves out, with its settings."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ from pipeline.build.request import AUTO
 from pipeline.config import BuildConfig, relative_to, validated
 from pipeline.errors import UsageError
 from pipeline.known_devices import find_device
-from pipeline.matrix.matrix_config import MatrixConfig, RowFilter
+from pipeline.matrix.matrix_config import MatrixConfig, RowFilter, repeated
 from pipeline.models.foreign.description import is_foreign
 from pipeline.models.zoo import find_model
 from pipeline.reading_limits import MATRIX_PATTERNS, MATRIX_ROWS
@@ -74,7 +73,7 @@ def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
     kept = [row for row in rows if _is_kept(row, matrix)]
     if not kept:
         raise UsageError(f"{file}: include and exclude leave no row of {len(rows)}. Relax them.")
-    if twice := _repeated([row.name for row in kept]):
+    if twice := repeated([row.name for row in kept]):
         raise UsageError(
             f"{file}: two rows are called {twice}. Name the models: [models.one] and [models.two]."
         )
@@ -111,14 +110,9 @@ def _named(models: list[str] | dict[str, dict[str, Any]], file: Path) -> Mapping
     if isinstance(models, dict):
         return models
     stems = [Path(name).stem if is_foreign(name) else name for name in models]
-    if twice := _repeated(stems):
+    if twice := repeated(stems):
         raise UsageError(f"{file}: two models are called {twice}. Name them: [models.one] and [models.two].")
     return {stem: {"model": name} for stem, name in zip(stems, models, strict=True)}
-
-
-def _repeated(names: Sequence[str]) -> str | None:
-    """Return the first name that is there more than once."""
-    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _refuse_too_many(matrix: MatrixConfig, models: int, file: Path) -> None:
