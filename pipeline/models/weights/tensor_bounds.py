@@ -1,13 +1,13 @@
 """Refuses tensors of a checkpoint that take far more memory than its file, or have no one shape."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
-from pipeline.reading_limits import WEIGHTS_TIMES
+from pipeline.reading_limits import PICKLE_STEPS, WEIGHTS_TIMES
 
 LEAST_BYTES = 16 << 20
 """The size that smaller files count as."""
@@ -34,14 +34,38 @@ def check_tensors(content: Mapping[object, object], path: Path) -> None:
             )
 
 
-def _tensors(content: object) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor in a nest of dictionaries and lists, each container once."""
-    waiting, seen = [("", content)], set()
+def check_places(content: Mapping[object, object], path: Path, depth: int) -> None:
+    """Raise CheckpointError for dictionaries that hold each other more often than a file can write out.
+
+    Whoever looks for weights down to that depth comes to each as often as it is held.
+    """
+    count = 0
+    for held in _held(content, depth):
+        count += held
+        if count > PICKLE_STEPS:
+            raise CheckpointError(
+                f"{path} has dictionaries that hold each other so often that they have over"
+                f" {PICKLE_STEPS:,} values. Save only the tensors: torch.save(model.state_dict(), NEW_PATH)."
+            )
+
+
+def _held(content: object, depth: int) -> Iterator[int]:
+    """Yield how many values each container has, each as often as it is held."""
+    inside: Iterable[object] = content.values() if isinstance(content, Mapping) else ()
+    inside = content if isinstance(content, list | tuple) else inside
+    yield len(content) if isinstance(content, Mapping | list | tuple) else 0
+    for one in inside:
+        if depth and isinstance(one, Mapping | list | tuple):
+            yield from _held(one, depth - 1)
+
+
+def _tensors(content: object) -> Iterator[tuple[object, Tensor]]:
+    """Yield every tensor in a nest of dictionaries and lists, with its key there, each container once."""
+    waiting, seen = [iter([("", content)])], set()
     while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, Tensor):
-            yield place, value
-        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
-            below = value.items() if isinstance(value, Mapping) else enumerate(value)
-            waiting.extend((f"{place}.{key}" if place else str(key), one) for key, one in below)
+        for key, value in waiting.pop():
+            if isinstance(value, Tensor):
+                yield key, value
+            elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(iter(value.items() if isinstance(value, Mapping) else enumerate(value)))
