@@ -12,7 +12,7 @@ from pipeline.reading_limits import PICKLE_STEPS
 PICKLES = 5
 """In a row, as torch wrote them before 1.6: what it is, its version, the machine, the content, the keys."""
 WRITTEN_OUT = 10 * PICKLE_STEPS
-"""Values that all steps take together. Without sharing, a value is taken once for each container around it."""
+"""Values that all steps take together. What is not shared is taken once for each container around it."""
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _Size = list[int]

@@ -1,11 +1,13 @@
-"""Files of kilobytes that would take hours or gigabytes: each is refused, or read in proportion to its size."""
+"""Files of kilobytes that would take hours or gigabytes: they are refused, or read as fast as others."""
 
 import json
+import signal
 import struct
 import tarfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -28,11 +30,24 @@ from tests.fuzz.readers import put
 from tests.fuzz.sound_files import sound
 from tests.pipeline.data.pictures import class_folders, write_shards
 
-pytestmark = pytest.mark.timeout(60)
-"""Seconds by the clock; without a limit each of these takes minutes at least."""
+LONGEST = 20.0
+"""Seconds of processor time; without its mend each of these takes longer, most of them for hours."""
 
-TUPLE, DUP, STOP = b"\x86", b"2", b"."
-"""Steps of a pickle: a pair of the last two values, the last value once more, and its end."""
+
+@pytest.fixture(autouse=True)
+def _not_endless() -> Iterator[None]:
+    def end(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"it took {LONGEST} s of processor time")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+
+TUPLE, STOP = b"\x86", b"."
+"""Steps of a pickle: a pair of the last two values, and its end."""
 
 
 def nested_key(pairs: int = 60) -> bytes:
@@ -135,8 +150,11 @@ def test_columns_that_the_rows_do_not_fill(tmp_path: Path) -> None:
 
 
 def test_columns_of_boxes_without_end() -> None:
-    names = ["path", "label", *("x" + "_" * n + "min" for n in range(20_000))]
-    assert len(find_columns(names, None, "labels.csv").boxes) == 20_000
+    spelled = [
+        "".join(f"{mark}{letter}" for mark, letter in zip(marks, "bboxx", strict=True))
+        for marks in product(" _-.,;", repeat=5)
+    ]
+    assert len(find_columns(["path", "label", *spelled], None, "labels.csv").boxes) == 6**5
 
 
 def many_folders(path: Path, table: str = "") -> Path:
@@ -149,6 +167,7 @@ def many_folders(path: Path, table: str = "") -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_zip_of_many_folders_is_listed_in_proportion_to_it(tmp_path: Path) -> None:
     tree = ZipTree(many_folders(tmp_path / "x.zip"))
     assert [tree.below(folder) for folder in tree.folders()] == [
@@ -156,15 +175,16 @@ def test_a_zip_of_many_folders_is_listed_in_proportion_to_it(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", ["d{n}/a.png", "d{n}/a", "top/d{n}/a.png"])
 def test_a_table_of_many_folders(tmp_path: Path, written: str) -> None:
-    lines = "".join(f"{written.format(n=n)},test,{n % 2}\n" for n in range(20_000))
+    lines = "".join(f"{written.format(n=n)},val,{n % 2}\n" for n in range(20_000))
     path = many_folders(tmp_path / "x.zip", "path,split,label\n" + lines)
     if written.startswith("top"):
         with pytest.raises(DataError, match="names files that do not exist"):
             open_dataset(path)
     else:
-        assert len(open_dataset(path).split("test").labels) == 20_000
+        assert len(open_dataset(path).split("evaluation").labels) == 20_000
 
 
 def pax(records: bytes) -> bytes:
@@ -184,7 +204,7 @@ def test_a_pax_header_as_programs_write_it(tmp_path: Path) -> None:
     files = {"a.png": pictures[0], "a.cls": b"0", "b.png": pictures[1], "b.cls": b"1"}
     path = write_shards(tmp_path, {"val.tar": files}) / "val.tar"
     put(pax(b"".join(b"%d %s=1\n" % (len(key) + 6, key) for key in many_keys())) + path.read_bytes(), path)
-    assert open_dataset(tmp_path).split("val").labels.tolist() == [0, 1]
+    assert open_dataset(tmp_path).split("evaluation").labels.tolist() == [0, 1]
 
 
 def many_keys() -> Iterator[bytes]:

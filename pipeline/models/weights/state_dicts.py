@@ -63,7 +63,7 @@ class Fitting:
 
 
 def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
-    """Return the sets of weights in a checkpoint, the outermost first; MOST_SETS and one if there are more."""
+    """Return the sets of weights in a checkpoint, the outermost first; of more than MOST_SETS one more."""
     return list(islice(_below(content, "", DEPTH), MOST_SETS + 1))
 
 

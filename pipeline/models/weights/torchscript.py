@@ -17,7 +17,6 @@ from torch import Tensor
 from pipeline.reading_limits import WEIGHTS_MODULES
 from pipeline.zip_file import open_zip
 
-
 NAME_CHARACTERS = 4096
 """Of a tensor's name: modules in each other repeat that of the one around them."""
 

@@ -16,7 +16,6 @@ from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.normal_form.known_shapes import independent_of_values, values
 
-
 Decided = list[tuple[onnx.NodeProto, onnx.GraphProto]]
 """Nodes, and the branch that each takes."""
 

@@ -48,21 +48,3 @@ def test_branches_in_each_other_are_the_one_that_is_taken(tmp_path: Path, is_the
     assert kinds == ["Neg" if is_then else "Exp", "Abs"]
     x = floats(2, 3, 8, 9)
     np.testing.assert_array_equal(run(found, x), run(model, x))
-
-
-def test_a_branch_may_return_what_was_made_outside(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Neg", ["x"], ["outside"]),
-        helper.make_node(
-            "If",
-            ["yes"],
-            ["y"],
-            then_branch=branch("then", [], "outside"),
-            else_branch=branch("else", [helper.make_node("Exp", ["x"], ["e"])], "e"),
-        ),
-    ]
-    model = graph(nodes, {"yes": np.array(True)}, shape=["N", 3, 8, 9])
-    found = read_onnx(save(model, tmp_path))
-    assert [one.op_type for one in found.graph.node] == ["Neg", "Identity"]
-    x = floats(2, 3, 8, 9)
-    np.testing.assert_array_equal(run(found, x), -x)
