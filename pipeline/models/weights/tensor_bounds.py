@@ -11,6 +11,8 @@ from pipeline.reading_limits import PICKLE_STEPS, WEIGHTS_TIMES
 
 LEAST_BYTES = 16 << 20
 """The size that smaller files count as."""
+PLACE = 200
+"""Characters of a tensor's place in a message."""
 
 
 def check_tensors(content: Mapping[object, object], path: Path) -> None:
@@ -59,13 +61,20 @@ def _held(content: object, depth: int) -> Iterator[int]:
             yield from _held(one, depth - 1)
 
 
-def _tensors(content: object) -> Iterator[tuple[object, Tensor]]:
-    """Yield every tensor in a nest of dictionaries and lists, with its key there, each container once."""
-    waiting, seen = [iter([("", content)])], set()
+def _tensors(content: object) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor in a nest of dictionaries and lists, with its place, each container once."""
+    waiting, seen = [("", content)], set()
     while waiting:
-        for key, value in waiting.pop():
-            if isinstance(value, Tensor):
-                yield key, value
-            elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
-                seen.add(id(value))
-                waiting.append(iter(value.items() if isinstance(value, Mapping) else enumerate(value)))
+        place, value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield place, value
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            below = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting.extend((_inside(place, key), one) for key, one in below)
+
+
+def _inside(place: str, key: object) -> str:
+    """Return the place of a key in a message; of long ones the last part, as containers repeat theirs."""
+    shown = str(key)[:PLACE] if isinstance(key, str | int) else type(key).__name__
+    return f"{place}.{shown}"[-PLACE:] if place else shown
