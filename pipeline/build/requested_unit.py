@@ -7,8 +7,8 @@ from pydantic import PositiveInt, TypeAdapter
 from pipeline.cache.atomic import replacing
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import SETTINGS_BYTES
 from pipeline.report.record import Record
 
 

@@ -11,9 +11,9 @@ from pipeline.difference.engine_side import bundle_side, engine_side
 from pipeline.difference.jetson_side import is_jetson_build, jetson_side
 from pipeline.difference.side import Array, Pictures, Side, Unprepared
 from pipeline.errors import UsageError
-from pipeline.npy_file import read_header
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import LOGITS_VALUES
+from pipeline.reading.npy_file import read_header
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import LOGITS_VALUES
 from targets.runtime.bundle.signature import PublicKey
 
 OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")

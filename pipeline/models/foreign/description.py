@@ -36,8 +36,8 @@ from pipeline.cache.digest import InputFile, file_digest, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
