@@ -31,7 +31,7 @@ from calibration.recipe import QuantRecipe
 from pipeline.difference.compare import compare
 from pipeline.difference.decibels import MOST_DB, ratio_db
 from pipeline.difference.side import graph_logits
-from pipeline.difference.verdict import Judgement, judge
+from pipeline.difference.verdict import Judged, judge
 from pipeline.models.architecture import Architecture
 from pipeline.report.model.difference_report import Sameness
 
@@ -169,14 +169,14 @@ def _logits(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NDArray[np.f
         return None  # the fault leaves no network that can run
 
 
-def _judged(subject: FaultSubject, model: onnx.ModelProto) -> Judgement:
+def _judged(subject: FaultSubject, model: onnx.ModelProto) -> Judged:
     """Return what `edgec diff` finds about the float network and another form."""
     found = compare(subject.forms["float"], model, subject.pictures)
     ours, theirs = found.sides.a_values[found.sides.a.output], found.sides.b_values[found.sides.b.output]
     return judge(found, ratio_db(ours, theirs.reshape(ours.shape)) if ours.size == theirs.size else -MOST_DB)
 
 
-def _outcome(judged: Judgement, name: str, place: str) -> str:
+def _outcome(judged: Judged, name: str, place: str) -> str:
     if judged.verdict is not Sameness.DIFFERENT:
         return "missed"
     kind = PLANTERS[name][0]

@@ -17,7 +17,7 @@ from pipeline.difference.remedies import RemedyTrial, try_remedies
 from pipeline.difference.restored import restore_each
 from pipeline.difference.shown_evidence import ReadPicture, histograms, read_pictures
 from pipeline.difference.side import Pictures, Side, graph_logits
-from pipeline.difference.verdict import Judgement, judge, judge_outputs, rounds
+from pipeline.difference.verdict import Judged, judge, judge_outputs, rounds
 from pipeline.report.figures import percent
 from pipeline.report.model.difference_report import (
     DifferenceReport,
@@ -56,20 +56,20 @@ def difference_of(
     """
     unlike = list(_sizes(a, b))
     if unlike:
-        return _report(a, b, unlike, None, Judgement(Sameness.NOT_COMPARABLE))
+        return _report(a, b, unlike, None, Judged(Sameness.NOT_COMPARABLE))
     notes = [*a.notes, *b.notes]
     if every_tensor:
         notes += [f"{one.name}: {one.inspected(pictures)}" for one in (a, b) if one.inspected is not None]
     ours, theirs = a.logits(pictures), b.logits(pictures)
     if ours.size != theirs.size:
         shapes = f"A gives {list(ours.shape[1:])} numbers for a picture, B {list(theirs.shape[1:])}"
-        return _report(a, b, [*notes, shapes], None, Judgement(Sameness.NOT_COMPARABLE))
+        return _report(a, b, [*notes, shapes], None, Judged(Sameness.NOT_COMPARABLE))
     theirs = theirs.reshape(ours.shape)
     answers = _logit_agreement(ours, theirs)
     overflows = [one.overflowed(pictures) for one in (a, b) if one.overflowed is not None]
     overflow = next((one for one in overflows if one is not None), None)
     if answers.equal_bits and overflow is None:
-        return _report(a, b, notes, answers, Judgement(Sameness.IDENTICAL))
+        return _report(a, b, notes, answers, Judged(Sameness.IDENTICAL))
     if a.graph is None or b.graph is None:
         findings = _at_outputs(a, b, answers, ours, theirs, pictures, source)
         judged = judge_outputs(a.graph or b.graph, answers.agreement_db, findings, pictures)
@@ -171,7 +171,7 @@ def _saturates(side: Side, pictures: Pictures, given: Array) -> Discrepancy | No
 
 
 def _report(
-    a: Side, b: Side, notes: list[str], answers: LogitAgreement | None, judged: Judgement
+    a: Side, b: Side, notes: list[str], answers: LogitAgreement | None, judged: Judged
 ) -> DifferenceReport:
     found, verdict, findings, cost = judged.found, judged.verdict, judged.findings, judged.cost
     looks = found if verdict is Sameness.DIFFERENT else None
@@ -215,7 +215,7 @@ def _fault(found: Discrepancy, tried: RemedyTrial | None) -> FoundFault:
     return FoundFault(**{**asdict(found), "kind": str(found.kind)}, tried=outcome)
 
 
-def _summary(answers: LogitAgreement | None, judged: Judgement) -> str:
+def _summary(answers: LogitAgreement | None, judged: Judged) -> str:
     """Say in one or two sentences what was found."""
     if answers is None:
         return "The two cannot be compared."
@@ -236,7 +236,7 @@ def _summary(answers: LogitAgreement | None, judged: Judgement) -> str:
             assert_never(judged.verdict)
 
 
-def _first_of(judged: Judgement) -> str:
+def _first_of(judged: Judged) -> str:
     if judged.findings:
         first = judged.findings[0]
         more = f", and {len(judged.findings) - 1} more" if len(judged.findings) > 1 else ""
@@ -250,7 +250,7 @@ def _first_of(judged: Judgement) -> str:
     return f". {SPREAD_OUT}"
 
 
-def _how_close(judged: Judgement) -> str:
+def _how_close(judged: Judged) -> str:
     """Say what was looked at before two networks are called the same."""
     if judged.found is None:
         return "Only the outputs were compared: they are as close as rounding to 8 bits leaves them."
@@ -264,7 +264,7 @@ def _how_close(judged: Judgement) -> str:
     )
 
 
-def _undecided(judged: Judgement) -> str:
+def _undecided(judged: Judged) -> str:
     if judged.cost is None:
         return ""
     return f"The network itself, {judged.cost.words}. Give both networks to compare their tensors."

@@ -24,7 +24,7 @@ rests on what its own rounding costs."""
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judged:
     """The verdict on two networks, and what it rests on."""
 
     verdict: Sameness
@@ -35,17 +35,17 @@ class Judgement:
     """What rounding costs; None where neither rounds, or where faults explain the difference."""
 
 
-def judge(found: NetworkComparison, agreement_db: float) -> Judgement:
+def judge(found: NetworkComparison, agreement_db: float) -> Judged:
     """Return the verdict on two networks whose logits agree to `agreement_db`."""
     found = with_every_shift(found)
     is_itself = found.sides.a.model == found.sides.b.model
     if found.findings or is_itself or not rounds(found):
         far = -np.inf if is_itself else FAR_FLOATS_DB
-        return Judgement(_verdict(agreement_db, found.findings, far), found.findings, found)
+        return Judged(_verdict(agreement_db, found.findings, far), found.findings, found)
     cost = rounding_cost(found, agreement_db)
     found = replace(found, findings=cost.findings)
     far = -np.inf if cost.explains_it else np.inf
-    return Judgement(_verdict(agreement_db, found.findings, far), found.findings, found, cost)
+    return Judged(_verdict(agreement_db, found.findings, far), found.findings, found, cost)
 
 
 def judge_outputs(
@@ -53,7 +53,7 @@ def judge_outputs(
     agreement_db: float,
     findings: tuple[Discrepancy, ...],
     pictures: NDArray[np.uint8],
-) -> Judgement:
+) -> Judged:
     """Return the verdict where only the outputs can be compared; `graph` is of the side that has one.
 
     They cannot decide where rounding the graph a second time moves its logits as far as they are apart.
@@ -61,8 +61,8 @@ def judge_outputs(
     if not findings and agreement_db < FAR_OUTPUTS_DB and graph is not None:
         cost = RoundingCost(agreement_db, rounding_db((read_real_graph(graph),), pictures[:MOST]))
         if cost.explains_it:
-            return Judgement(Sameness.NOT_COMPARABLE, cost=cost)
-    return Judgement(_verdict(agreement_db, findings, FAR_OUTPUTS_DB), findings)
+            return Judged(Sameness.NOT_COMPARABLE, cost=cost)
+    return Judged(_verdict(agreement_db, findings, FAR_OUTPUTS_DB), findings)
 
 
 def rounds(found: NetworkComparison) -> bool:
