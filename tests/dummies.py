@@ -100,7 +100,7 @@ class Shrink:
         shrunk = np.where(np.abs(x) > self.limit, x * np.float32(self.multiplier), 0)
         return stored(shrunk, self.output, UNCLIPPED)
 
-    def call(self, memory: Memory) -> KernelCall:
+    def call(self, memory: StoredTensors) -> KernelCall:
         from targets.tvm.kernels.shrink import ShrinkKernel
 
         kernel = ShrinkKernel(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.operators.kernel_call import KernelCall, Memory, result_range
+from targets.tvm.operators.kernel_call import KernelCall, StoredTensors, result_range
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual, centred, scaled, stored
 from targets.tvm.tensors import Array, Bytes, Floats, Steps, Tensor
 
@@ -34,7 +34,7 @@ class Add:
             scaled(total, np.float32(self.multiplier), self.residual, values), self.output, self.clip
         )
 
-    def call(self, memory: Memory) -> KernelCall:
+    def call(self, memory: StoredTensors) -> KernelCall:
         """Its kernel reads the addends."""
         from targets.tvm.kernels.two_operands import AddKernel
 
@@ -80,7 +80,7 @@ class Multiply:
         )
         return stored((x * factor) * np.float32(self.multiplier), self.output, self.clip)
 
-    def call(self, memory: Memory) -> KernelCall:
+    def call(self, memory: StoredTensors) -> KernelCall:
         """Its kernel reads the factors."""
         from targets.tvm.kernels.two_operands import MultiplyKernel
 
@@ -122,7 +122,7 @@ class Rectify:
         factors = np.where(x < 0, self.slopes, np.float32(self.multiplier))
         return stored(x * factors, self.output, self.clip)
 
-    def call(self, memory: Memory) -> KernelCall:
+    def call(self, memory: StoredTensors) -> KernelCall:
         """Its kernel reads the slopes, as many as the stored map has channels."""
         from targets.tvm.kernels.rectify import RectifyKernel
 
@@ -160,7 +160,7 @@ class Lookup:
         found: Bytes = self.table[values[self.input.name]]
         return found
 
-    def call(self, memory: Memory) -> KernelCall:
+    def call(self, memory: StoredTensors) -> KernelCall:
         """Its kernel reads the table, arranged as the instruction set looks numbers up."""
         from targets.tvm.kernels.lookup import LookupKernel
 
@@ -176,7 +176,7 @@ class Lookup:
         return KernelCall(kernel, constants=kernel.arranged(self.table))
 
 
-def _joined(other: Tensor, output: Tensor, memory: Memory) -> Strides:
+def _joined(other: Tensor, output: Tensor, memory: StoredTensors) -> Strides:
     """How to go over what all values are joined to: one pixel stays where it is."""
     one_pixel = (other.height, other.width) != (output.height, output.width)
     strides = memory.strides(other)

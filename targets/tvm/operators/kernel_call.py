@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from targets.tvm.kernels.row_kernel import RowKernel
 
 
-class Memory(Protocol):
+class StoredTensors(Protocol):
     """How an engine keeps tensors in memory."""
 
     @property
