@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.errors import UsageError
-from pipeline.json_text import check_values
-from pipeline.plain_file import read_plain
 from pipeline.progress import Progress
-from pipeline.reading_limits import REPORT_BYTES
+from pipeline.reading.json_text import check_values
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import REPORT_BYTES
 from pipeline.report.model.sustained_run import SustainedRun
 from pipeline.stages.compile import CompiledEngine
 from targets.validation_errors import few_errors

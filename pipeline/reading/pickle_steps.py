@@ -7,7 +7,7 @@ through all of it for its hash, which takes years for a file of a hundred bytes.
 import pickletools
 from typing import IO, Any
 
-from pipeline.reading_limits import PICKLE_STEPS
+from pipeline.reading.reading_limits import PICKLE_STEPS
 
 PICKLES = 5
 """In a row, as torch wrote them before 1.6: what it is, its version, the machine, the content, the keys."""
