@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from calibration.errors import did_you_mean
 from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
-from pipeline.toml_file import bounded_toml
+from pipeline.reading.toml_file import bounded_toml
 from targets.validation_errors import few_errors
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)

@@ -25,7 +25,7 @@ from pipeline.data.label_columns import PATH, Columns, find, find_columns
 from pipeline.data.listed_pictures import located
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, listed
-from pipeline.reading_limits import LABELS_ROW, LABELS_ROWS
+from pipeline.reading.reading_limits import LABELS_ROW, LABELS_ROWS
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"

@@ -10,8 +10,8 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.imagenet_classes import find_class, imagenet_classes, usual_names
 from pipeline.data.relabel import relabelled
 from pipeline.errors import UsageError, listed
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 
 ClassOrder = Literal["numbers", "text", "list", "imagenet"]
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")

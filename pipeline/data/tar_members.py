@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from pipeline.errors import DataError
-from pipeline.plain_file import is_plain, most_unpacked
-from pipeline.reading_limits import TAR_NAME_BYTES
+from pipeline.reading.plain_file import is_plain, most_unpacked
+from pipeline.reading.reading_limits import TAR_NAME_BYTES
 
 GZIPPED = (".tar.gz", ".tgz")
 ENDINGS = (".tar", *GZIPPED)

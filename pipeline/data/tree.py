@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError, listed
-from pipeline.plain_file import is_special, read_plain
-from pipeline.reading_limits import PICTURE_BYTES
-from pipeline.zip_file import open_zip
+from pipeline.reading.plain_file import is_special, read_plain
+from pipeline.reading.reading_limits import PICTURE_BYTES
+from pipeline.reading.zip_file import open_zip
 from targets.runtime.preprocess import ImageError, decode
 
 ZIP_DAMAGE = (

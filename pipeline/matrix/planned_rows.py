@@ -17,7 +17,7 @@ from pipeline.known_devices import find_device
 from pipeline.matrix.matrix_config import MatrixConfig, RowFilter, repeated
 from pipeline.models.foreign.description import is_foreign
 from pipeline.models.zoo import find_model
-from pipeline.reading_limits import MATRIX_PATTERNS, MATRIX_ROWS
+from pipeline.reading.reading_limits import MATRIX_PATTERNS, MATRIX_ROWS
 from targets.errors import UnknownTarget
 from targets.registry import REACHED, names
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import KERAS_GROUPS, KERAS_VALUES, PACKED_TIMES
-from pipeline.zip_file import open_zip
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import KERAS_GROUPS, KERAS_VALUES, PACKED_TIMES
+from pipeline.reading.zip_file import open_zip
 
 if TYPE_CHECKING:
     import h5py

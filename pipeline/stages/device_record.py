@@ -6,9 +6,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from pipeline.json_text import check_values
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import REPORT_BYTES
+from pipeline.reading.json_text import check_values
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import REPORT_BYTES
 from pipeline.report.record import Record
 from targets.validation_errors import few_errors
 

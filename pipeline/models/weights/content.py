@@ -21,10 +21,10 @@ from pipeline.models.other_kinds import of_another_kind, of_text
 from pipeline.models.weights.safetensors_header import check_header
 from pipeline.models.weights.tensor_bounds import check_tensors
 from pipeline.models.weights.torchscript import read_torchscript
-from pipeline.pickle_steps import PICKLES, check_steps
-from pipeline.plain_file import is_plain, is_tar
-from pipeline.reading_limits import PACKED_TIMES
-from pipeline.zip_file import is_zip, open_zip
+from pipeline.reading.pickle_steps import PICKLES, check_steps
+from pipeline.reading.plain_file import is_plain, is_tar
+from pipeline.reading.reading_limits import PACKED_TIMES
+from pipeline.reading.zip_file import is_zip, open_zip
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
-from pipeline.reading_limits import WEIGHTS_TIMES
+from pipeline.reading.reading_limits import WEIGHTS_TIMES
 
 LEAST_BYTES = 16 << 20
 """The size that smaller files count as."""

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.reading_limits import WEIGHTS_MODULES
-from pipeline.zip_file import open_zip
+from pipeline.reading.reading_limits import WEIGHTS_MODULES
+from pipeline.reading.zip_file import open_zip
 
 
 class _Module:

@@ -3,7 +3,7 @@
 import pickletools
 from typing import IO
 
-from pipeline.reading_limits import PICKLE_STEPS
+from pipeline.reading.reading_limits import PICKLE_STEPS
 
 PICKLES = 5
 """In a row, as torch wrote them before 1.6: what it is, its version, the machine, the content, the keys."""
