@@ -154,6 +154,8 @@ class BuildConfig(Section):
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     soak: Path | None = None
     """The soak.json that `./run soak` wrote on the device, for the report and validation.sustained_p90_ms."""
+    power_modes: Path | None = None
+    """The power_modes.json that `./run power-modes` wrote on a Jetson, for the report."""
     package: tuple[str, ...] = Field(default=(), max_length=MOST_VALUES)
     """Other forms of the bundle to write beside the report, such as "triton"; see `edgec package`."""
     export: ExportConfig = ExportConfig()
