@@ -7,8 +7,9 @@ FOLDER keeps the five networks, each in float and quantised by several recipes. 
 its form (float or Q/DQ) and a place are drawn; a fault that leaves the logits within 30 dB is drawn again,
 also the second of a pair, compared with the network that has the first.
 A fault is named `exactly` if one finding has its kind and place, `by kind` if one has its kind, `wrong` if
-there are findings of other kinds only, and `missed` if there are none. Sound pairs are compared too: each
-finding there is a false accusation. `--pairs` is how many times two faults are planted together.
+there are findings of other kinds only, and `missed` if there are none or the verdict is not "different".
+Sound pairs are compared too: each finding there, and each verdict "different", is a false accusation.
+`--pairs` is how many times two faults are planted together.
 """
 
 import argparse
@@ -27,10 +28,12 @@ from benchmarks.planted.planters import PLANTERS
 from calibration.exact.session import is_from_onnxruntime
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
-from pipeline.difference.compare import NetworkComparison, compare
-from pipeline.difference.decibels import ratio_db
+from pipeline.difference.compare import compare
+from pipeline.difference.decibels import MOST_DB, ratio_db
 from pipeline.difference.side import graph_logits
+from pipeline.difference.verdict import Judged, judge
 from pipeline.models.architecture import Architecture
+from pipeline.report.model.difference_report import Sameness
 
 RECIPES = ("w8a8_asym", "w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc")
 VISIBLE_DB = 30.0
@@ -106,13 +109,13 @@ def main() -> None:
             continue
         subject, form, model, places = planted
         start = time.process_time()
-        found = compare(subject.forms["float"], model, subject.pictures)
+        judged = _judged(subject, model)
         spent = time.process_time() - start
         longest = max(longest, spent)
         for name, place in zip(names, places, strict=True):
-            outcome = _outcome(found, name, place)
+            outcome = _outcome(judged, name, place)
             table[name][outcome] += 1
-            said = "; ".join(f"{one.kind} at {one.place}" for one in found.findings[:3]) or "nothing"
+            said = "; ".join(f"{one.kind} at {one.place}" for one in judged.findings[:3]) or "nothing"
             print(
                 f"{number:4} {name} in {subject.name}, {form}, at {place}: {outcome}"
                 f" ({said}; {spent:.1f} CPU s)",
@@ -166,28 +169,35 @@ def _logits(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NDArray[np.f
         return None  # the fault leaves no network that can run
 
 
-def _outcome(found: NetworkComparison, name: str, place: str) -> str:
+def _judged(subject: FaultSubject, model: onnx.ModelProto) -> Judged:
+    """Return what `edgec diff` finds about the float network and another form."""
+    found = compare(subject.forms["float"], model, subject.pictures)
+    ours, theirs = found.sides.a_values[found.sides.a.output], found.sides.b_values[found.sides.b.output]
+    return judge(found, ratio_db(ours, theirs.reshape(ours.shape)) if ours.size == theirs.size else -MOST_DB)
+
+
+def _outcome(judged: Judged, name: str, place: str) -> str:
+    if judged.verdict is not Sameness.DIFFERENT:
+        return "missed"
     kind = PLANTERS[name][0]
-    right = [one for one in found.findings if one.kind == kind]
+    right = [one for one in judged.findings if one.kind == kind]
     if any(one.place == place or kind in OF_PICTURES for one in right):
         return "exactly"
     if right:
         return "by kind"
-    return "wrong" if found.findings else "missed"
+    return "wrong" if judged.findings else "missed"
 
 
 def _sound_pairs(known: list[FaultSubject]) -> None:
     accused = pairs = 0
     for subject in known:
         for form, model in subject.forms.items():
-            found = compare(subject.forms["float"], model, subject.pictures)
+            judged = _judged(subject, model)
             pairs += 1
-            accused += bool(found.findings)
-            for one in found.findings:
-                print(
-                    f"sound pair {subject.name}, {form}: {one.kind} at {one.place}: {one.evidence}",
-                    flush=True,
-                )
+            said = "; ".join(f"{one.kind} at {one.place}" for one in judged.findings)
+            if said or judged.verdict is Sameness.DIFFERENT:
+                accused += 1
+                print(f"sound pair {subject.name}, {form}: {judged.verdict} ({said})", flush=True)
     print(f"sound pairs: {pairs}, accused: {accused}", flush=True)
 
 

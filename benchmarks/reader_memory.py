@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.build.parts import RECORD
 from pipeline.cache.product import MANIFEST
-from pipeline.json_text import MARKS
 from pipeline.models.class_list import classes_in_metadata
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
-from pipeline.reading_limits import (
+from pipeline.reading.json_text import MARKS
+from pipeline.reading.reading_limits import (
     JSON_VALUES,
     LITERAL_CHARACTERS,
     NAMES_BYTES,

@@ -11,7 +11,7 @@ from typing import Any
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.toml_file import bounded_toml
+from pipeline.reading.toml_file import bounded_toml
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 from targets.runtime.named_folder import WrongVariable, named_folder

@@ -100,13 +100,61 @@ class Shrink:
         shrunk = np.where(np.abs(x) > self.limit, x * np.float32(self.multiplier), 0)
         return stored(shrunk, self.output, UNCLIPPED)
 
+    def call(self, memory: StoredTensors) -> KernelCall:
+        from targets.tvm.kernels.shrink import ShrinkKernel
+
+        kernel = ShrinkKernel(
+            isa=memory.isa,
+            height=self.output.height,
+            width=self.output.width,
+            channels=memory.channels(self.output),
+            x=memory.strides(self.input),
+            y=memory.strides(self.output),
+            limits=result_range(255 * self.multiplier, self.output, UNCLIPPED),
+            limit=self.limit,
+        )
+        return KernelCall(kernel, self.multiplier)
+
 
 """
 """ONNX's Shrink without a bias: small values become 0."""
 
-LOWERED = """        case Shrink():
-            every = {op.input.name: np.arange(256, dtype=np.uint8)}
-            return _lookup(Lookup(op.node, op.input, op.output, op.compute(every)), place)
+KERNEL = """
+from dataclasses import dataclass
+
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import splat
+from targets.tvm.kernels.requantise import Requantise, ResultRange
+from targets.tvm.kernels.row_kernel import RowKernel
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.vector_blocks import blocks, centred
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkKernel(RowKernel):
+    width: int
+    channels: int
+    x: Strides
+    y: Strides
+    limits: ResultRange
+    limit: float
+
+    def function(self, name):
+        k, lanes = self.emitter(), self.isa.lanes
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
+        zero = tirx.const(0, "int32") - k.load(k.ints, 0)
+        nothing, limit = (splat(tirx.const(number, "float32"), lanes) for number in (0, self.limit))
+        with k.items() as row:
+            for column, channel, vectors in blocks(k, self.width, self.channels, lanes):
+                x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
+                places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
+                values = []
+                for value in centred(k, self.isa, k.x, x, places[0], zero):
+                    small = tirx.And(value <= limit, value >= nothing - limit)
+                    values.append(tirx.Select(small, nothing, value * requantise.multiplier(k, 0)))
+                requantise.store(k, y, places[1], values)
+        return k.function(name)
 """
 
 READ = """
@@ -211,14 +259,12 @@ def correction(copy: Path) -> None:
 
 
 def operator(copy: Path) -> None:
-    """A class, its kernel and operands, what becomes it, and its 8-bit input. The kernel exists already."""
+    """A class with its meaning and its kernel call, the kernel, what becomes it, and its 8-bit input."""
     tvm = copy / "targets/tvm"
     classes = tvm / "operators/element_by_element.py"
     text = classes.read_text()
     classes.write_text(text.replace("Pointwise = Add", f"{OPERATOR.lstrip()}Pointwise = Shrink | Add"))
-    lowered = tvm / "lower_pointwise.py"
-    insert(lowered, "import Add, Lookup, Multiply, Pointwise, Rectify", ", Shrink")
-    insert(lowered, "            return _rectify(op, place)\n", LOWERED)
+    (tvm / "kernels/shrink.py").write_text(KERNEL)
     read = tvm / "joins.py"
     place = "from targets.tvm.operators.assembling import Assemble, Piece\n"
     insert(read, place, "from targets.tvm.operators.element_by_element import Shrink\n")

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import prod
 from pathlib import Path
 
-from pipeline import reading_limits
+from pipeline.reading import reading_limits
 from targets.reach import answer_limits
 from targets.runtime import device_limits
 from tests.conftest import ROOT

@@ -68,6 +68,34 @@ def other_activation(model: Model, rng: Rng) -> str | None:
     return str(node.output[0])
 
 
+def moved_activation(model: Model, rng: Rng) -> str | None:
+    """Compute a ReLU on the layer in front of a sum instead of on the sum, as a fusion that skips the sum."""
+    known = constants(model)
+    found = []
+    for relu in nodes(model, "Relu"):
+        add = producer(model, relu.input[0])
+        if add is None or add.op_type != "Add" or any(name in known for name in add.input):
+            continue
+        layers = [source for name in add.input if (source := _in_front(model, name)).op_type == "Conv"]
+        found += [(relu, layer) for layer in layers]
+    chosen = one_of(found, rng)
+    if chosen is None:
+        return None
+    relu, layer = chosen
+    relu.CopyFrom(helper.make_node("Identity", [relu.input[0]], [relu.output[0]], relu.name))
+    insert_behind(model, layer.output[0], [("Relu", [], {})])
+    return str(layer.output[0])
+
+
+def _in_front(model: Model, tensor: str) -> onnx.NodeProto:
+    """Return what computes a tensor, through QuantizeLinear and DequantizeLinear."""
+    source = producer(model, tensor)
+    while source is not None and source.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        tensor = source.input[0]
+        source = producer(model, tensor)
+    return source if source is not None else onnx.NodeProto()
+
+
 def no_residual(model: Model, rng: Rng) -> str | None:
     """Leave out a skip connection."""
     known = constants(model)

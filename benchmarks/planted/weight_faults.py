@@ -113,6 +113,26 @@ def scale_of_another_axis(model: Model, rng: Rng) -> str | None:
     return str(node.output[0])
 
 
+def truncated_weights(model: Model, rng: Rng) -> str | None:
+    """Round a layer's weights down instead of to the nearest step, and correct no bias for that.
+
+    Each error of a channel then has the same sign, so that the channel's mean moves.
+    """
+    node = _layer(model, rng, 64, ("Conv",))
+    if node is None:
+        return None
+    real = _real_weight(model, node)
+    step = 1.5 * abs(real.reshape(len(real), -1)).max(1) / 127
+    wide = step.reshape(-1, *([1] * (real.ndim - 1)))
+    name, weight = known_weight(model, node)
+    scale = weight_scale(model, node)
+    if scale is None:
+        return None
+    set_constant(model, name, np.clip(np.floor(real / wide), -128, 127).astype(weight.dtype))
+    set_constant(model, scale[0], np.broadcast_to(step, scale[1].shape).astype(scale[1].dtype))
+    return str(node.output[0])
+
+
 def _biased(model: Model) -> list[onnx.NodeProto]:
     known = constants(model)
     return [

@@ -17,9 +17,9 @@ from pipeline.cache.store import writing
 from pipeline.config import BuildConfig
 from pipeline.errors import PipelineError
 from pipeline.known_devices import KnownDevice, devices_file, labelled
-from pipeline.plain_file import read_plain
 from pipeline.progress import Progress
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import SETTINGS_BYTES
 from targets.errors import DeviceError
 from targets.reach.leased_board import BoardState, look
 from targets.reach.ssh import SshDevice

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
-from pipeline.build.requested_unit import write_request
+from pipeline.build.requested_unit import requested_units
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
@@ -39,7 +39,6 @@ from pipeline.stages.observe_part import ObservedPart, ObservePart, parts_of
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.units.digest_unit import share_digests
-from pipeline.units.stored_unit import StoredUnit
 from pipeline.units.workers import Here, Workers
 from targets.base import FitsPictures, LimitsWeights
 from targets.registry import find_target
@@ -129,9 +128,9 @@ class Compilation(Request):
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
         lowest = self.target.lowest_weight if isinstance(self.target, LimitsWeights) else -128
-        if self.is_quantised and isinstance(self.model, ForeignModel):
+        if (quantised := self.model.if_quantised) is not None:
             adopt = AdoptQuantised(
-                self.model, self.checkpoint, scheme, self.classes, images, batch, True, lowest
+                quantised, self.checkpoint, scheme, self.classes, images, batch, True, lowest
             )
             return BroughtModel(self.make(adopt))
         if path is None:
@@ -213,13 +212,8 @@ class Compilation(Request):
         """
         if isinstance(self.workers, Here):
             return
-        root, count = self.store.root.absolute(), len(stages)
         board = self.config.device if on_board else None
-        units = [
-            StoredUnit(one, root, f"{what} {place} of {count}", board) for place, one in enumerate(stages, 1)
-        ]
-        for unit in units:
-            write_request(root, unit.digest, self.config)
+        units = requested_units(stages, self.store.root, what, self.config, board)
         missing = [unit for unit in units if not self.store.holds(unit.stage)]
         ended = list(self.workers.run(missing, self.progress)) if missing else []
         for one in ended:

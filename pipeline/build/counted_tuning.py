@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.build.requested_unit import TuningRequest, write_request
+from pipeline.build.requested_unit import TuningRequest, requested_units
 from pipeline.cache.digest import InputFile
 from pipeline.cache.store import Store
 from pipeline.progress import Progress
 from pipeline.stages.tune import TuneConvolution, UnitTuned
-from pipeline.units.stored_unit import StoredUnit
 from pipeline.units.workers import Workers
 
 if TYPE_CHECKING:
@@ -41,13 +40,7 @@ def count_tiles(
     What the store has is not counted again. Raises UnitError for the first unit that failed, when
     all others are done.
     """
-    root = store.root.absolute()
-    stages = tuning_units(request)
-    units = [
-        StoredUnit(stage, root, f"tune {place} of {len(stages)}") for place, stage in enumerate(stages, 1)
-    ]
-    for unit in units:
-        write_request(root, unit.digest, request)
+    units = requested_units(tuning_units(request), store.root, "tune", request)
     ended = []
     for one in workers.run(units, progress):
         ended.append(one)

@@ -10,9 +10,9 @@ from pipeline.build.stated_origin import check_origin, code_of
 from pipeline.bundle.contents import opened
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
-from pipeline.json_text import bounded_json
 from pipeline.progress import Progress
-from pipeline.reading_limits import REPORT_BYTES, SETTINGS_BYTES
+from pipeline.reading.json_text import bounded_json
+from pipeline.reading.reading_limits import REPORT_BYTES, SETTINGS_BYTES
 from pipeline.report.model.build_report import Report
 from pipeline.stages.bundle import SETTINGS
 from targets.runtime.bundle.archive import OpenBundle

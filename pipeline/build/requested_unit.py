@@ -1,15 +1,18 @@
-"""Keeps what each unit is part of, a build or a tuning, so that the unit can be repeated later."""
+"""Units of a build or a tuning. What each belongs to is kept, so that the unit can be repeated later."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import PositiveInt, TypeAdapter
 
 from pipeline.cache.atomic import replacing
+from pipeline.cache.stage import Stage
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import SETTINGS_BYTES
 from pipeline.report.record import Record
+from pipeline.units.stored_unit import StoredUnit
 
 
 class TuningRequest(Record):
@@ -37,6 +40,22 @@ def write_request(root: Path, digest: str, requested: Requested) -> None:
         file.parent.mkdir(exist_ok=True)
         with replacing(file) as scratch:
             scratch.write_text(requested.model_dump_json())
+
+
+def requested_units(
+    stages: Sequence[Stage], root: Path, what: str, requested: Requested, board: str | None = None
+) -> list[StoredUnit]:
+    """Make a unit of each stage, called `what` and its number, and keep what they belong to.
+
+    root: the folder of the store. board: where the units run the engine.
+    """
+    root, count = root.absolute(), len(stages)
+    units = [
+        StoredUnit(stage, root, f"{what} {place} of {count}", board) for place, stage in enumerate(stages, 1)
+    ]
+    for unit in units:
+        write_request(root, unit.digest, requested)
+    return units
 
 
 def read_request(root: Path, digest: str) -> tuple[str, Requested]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import BundleError
-from pipeline.json_text import bounded_json
-from pipeline.reading_limits import STATEMENT_BYTES
+from pipeline.reading.json_text import bounded_json
+from pipeline.reading.reading_limits import STATEMENT_BYTES
 from pipeline.report.model.build_report import Report
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom, stated_code, stated_digests
 from targets.runtime.bundle.archive import OpenBundle

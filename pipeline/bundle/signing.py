@@ -11,7 +11,7 @@ from pipeline.bundle.pack import pack
 from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
+from pipeline.reading.plain_file import read_plain
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.keyring import Keyring, Statement
 from targets.runtime.bundle.manifest import NAME, Manifest

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.cache.atomic import replacing
 from pipeline.cache.code_at_start import Identity, identity
 from pipeline.errors import DataError
-from pipeline.plain_file import plain_chunks
+from pipeline.reading.plain_file import plain_chunks
 
 
 def file_digest(path: Path) -> str:

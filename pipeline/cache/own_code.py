@@ -21,9 +21,10 @@ DATA = (".toml", ".json", ".c", ".h", ".cpp", ".hpp", ".pc", ".txt", ".xml", ".j
 WITHOUT_EFFECT = {
     "pipeline/cache": "decides when a stage runs, not what it writes",
     "pipeline/progress.py": "reports progress",
-    "pipeline/plain_file.py": "returns a file's bytes, which have a digest, or raises",
-    "pipeline/json_text.py": "returns what json.loads returns, or raises",
-    "pipeline/reading_limits.py": "decides what is refused, and a stage that refuses has no output",
+    "pipeline/reading/__init__.py": "holds no code",
+    "pipeline/reading/plain_file.py": "returns a file's bytes, which have a digest, or raises",
+    "pipeline/reading/json_text.py": "returns what json.loads returns, or raises",
+    "pipeline/reading/reading_limits.py": "decides what is refused, and a stage that refuses has no output",
     "pipeline/errors.py": "a stage that raises has no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.cache.digest import file_digest, folder_digests, value_digest
 from pipeline.errors import StorageError
-from pipeline.json_text import bounded_json
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.json_text import bounded_json
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 
 MANIFEST = "product.json"
 KEY_LETTERS = 32

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
-from pipeline.pickle_steps import check_steps
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import BATCH_BYTES
+from pipeline.reading.pickle_steps import check_steps
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import BATCH_BYTES
 
 TRAIN = tuple(f"data_batch_{n}" for n in range(1, 6))
 TEST = ("test_batch",)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 
 
 def read_classes(folder: Path) -> tuple[str, ...] | None:

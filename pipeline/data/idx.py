@@ -18,8 +18,8 @@ from pipeline.data.classes import read_classes
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
-from pipeline.plain_file import is_plain, most_unpacked
-from pipeline.reading_limits import IDX_BYTES
+from pipeline.reading.plain_file import is_plain, most_unpacked
+from pipeline.reading.reading_limits import IDX_BYTES
 from targets.runtime.device_limits import PIXELS
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}

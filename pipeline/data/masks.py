@@ -25,7 +25,7 @@ from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
 from pipeline.errors import DataError, listed
-from pipeline.zip_file import is_zip
+from pipeline.reading.zip_file import is_zip
 from targets.runtime.picture_damage import what_is_damaged
 from targets.runtime.preprocess import VOID, ImageError
 

@@ -10,13 +10,13 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.imagenet_classes import find_class, imagenet_classes, usual_names
 from pipeline.data.relabel import relabelled
 from pipeline.errors import UsageError, listed
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 
 ClassOrder = Literal["numbers", "text", "list", "imagenet"]
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
 """Files beside the pictures that may name the classes, one a line."""
-_NUMBERED = re.compile(r"(\D*)(\d+).*", re.DOTALL)
+_NUMBERED = re.compile(r"(\D*)(\d{1,18})(?!\d).*", re.DOTALL)
 """What stands before the first number, that number, and the rest, as in 2, class2, or 2_cat."""
 
 

@@ -9,8 +9,8 @@ from pipeline.data.embedded import NAMED
 from pipeline.data.tar_shards import find_shards, open_shards, shard_files
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.errors import DataError, NoSuchDataError, UsageError, listed
-from pipeline.plain_file import is_plain, is_tar, plain_chunks
-from pipeline.zip_file import is_zip
+from pipeline.reading.plain_file import is_plain, is_tar, plain_chunks
+from pipeline.reading.zip_file import is_zip
 
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"

@@ -16,10 +16,10 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.images import PackedImages
 from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
-from pipeline.npy_file import read_header
-from pipeline.plain_file import most_unpacked
-from pipeline.reading_limits import ARRAY_BYTES
-from pipeline.zip_file import open_zip
+from pipeline.reading.npy_file import read_header
+from pipeline.reading.plain_file import most_unpacked
+from pipeline.reading.reading_limits import ARRAY_BYTES
+from pipeline.reading.zip_file import open_zip
 
 ENDING = "_jpeg.npz"
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError, NoSuchDataError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import PICTURE_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import ImageError, decode
 
 

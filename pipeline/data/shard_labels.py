@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.data.classes import read_classes
 from pipeline.errors import DataError, listed
-from pipeline.json_text import bounded_json
+from pipeline.reading.json_text import bounded_json
 
 NUMBERS = ("cls", "label", "class", "class_id", "label_id", "target")
 NAMES = ("class_name", "label_name", "classname", "label", "class")

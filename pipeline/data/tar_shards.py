@@ -25,7 +25,7 @@ from pipeline.data.shard_labels import Label, classes_of, read_label
 from pipeline.data.split import DAMAGED_SHARE, ONE_OF
 from pipeline.data.tar_members import DAMAGE, TarMember, Unpacked, is_shard, members, unpacked
 from pipeline.errors import DataError, NoSuchDataError, listed
-from pipeline.reading_limits import PICTURE_BYTES, TAR_LABEL_BYTES, TAR_SHARDS
+from pipeline.reading.reading_limits import PICTURE_BYTES, TAR_LABEL_BYTES, TAR_SHARDS
 from targets.runtime.preprocess import ImageError, decode
 
 

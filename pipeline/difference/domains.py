@@ -96,7 +96,8 @@ class Domains:
         tensor = place.node.output
         spread = by_channel(place.expected).std(1) + 1e-15
         shifted = float(np.sqrt(((fitted.shift / spread) ** 2).mean())) > BIAS_SHIFT
-        faults = [suspected] if suspected.kind is FaultKind.BIAS and shifted else []
+        of_bias = suspected.kind in (FaultKind.BIAS, FaultKind.BIAS_CORRECTION)
+        faults = [suspected] if of_bias and shifted else []
         if faults and (constants is None or not constants.gains_vary):
             return faults
         if suspected.kind in (FaultKind.NORM, FaultKind.WEIGHT_SCALES) and constants is not None:

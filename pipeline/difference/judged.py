@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.compare import NetworkComparison, compare
+from pipeline.difference.compare import compare
 from pipeline.difference.decibels import ARITHMETIC_DB, MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
@@ -17,6 +17,7 @@ from pipeline.difference.remedies import RemedyTrial, try_remedies
 from pipeline.difference.restored import restore_each
 from pipeline.difference.shown_evidence import ReadPicture, histograms, read_pictures
 from pipeline.difference.side import Pictures, Side, graph_logits
+from pipeline.difference.verdict import Judged, judge, judge_outputs, rounds
 from pipeline.report.figures import percent
 from pipeline.report.model.difference_report import (
     DifferenceReport,
@@ -35,12 +36,10 @@ from targets.processor import cpu_name
 Array = NDArray[Any]
 SHOWN_SIDE = 96
 """Pixels of a picture in the report."""
-FAR_DB = 10.0
-"""Logits that agree less than this are different even where each operator alone only rounds."""
-FAR_OUTPUTS_DB = 20.0
-"""The same where only the outputs can be compared, so that nothing shows that it is rounding."""
-FAR_FLOATS_DB = 30.0
-"""The same where neither network rounds."""
+SPREAD_OUT = (
+    "No operator alone differs by more than rounding, so something small differs in many places. See which"
+    " tensors matter."
+)
 
 
 def difference_of(
@@ -57,37 +56,33 @@ def difference_of(
     """
     unlike = list(_sizes(a, b))
     if unlike:
-        return _report(a, b, Sameness.NOT_COMPARABLE, unlike, None, None, ())
+        return _report(a, b, unlike, None, Judged(Sameness.NOT_COMPARABLE))
     notes = [*a.notes, *b.notes]
     if every_tensor:
         notes += [f"{one.name}: {one.inspected(pictures)}" for one in (a, b) if one.inspected is not None]
     ours, theirs = a.logits(pictures), b.logits(pictures)
     if ours.size != theirs.size:
         shapes = f"A gives {list(ours.shape[1:])} numbers for a picture, B {list(theirs.shape[1:])}"
-        return _report(a, b, Sameness.NOT_COMPARABLE, [*notes, shapes], None, None, ())
+        return _report(a, b, [*notes, shapes], None, Judged(Sameness.NOT_COMPARABLE))
     theirs = theirs.reshape(ours.shape)
     answers = _logit_agreement(ours, theirs)
     overflows = [one.overflowed(pictures) for one in (a, b) if one.overflowed is not None]
     overflow = next((one for one in overflows if one is not None), None)
     if answers.equal_bits and overflow is None:
-        return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
+        return _report(a, b, notes, answers, Judged(Sameness.IDENTICAL))
     if a.graph is None or b.graph is None:
-        notes.append(_closed(a, b))
-        return _outputs_alone(
-            a, b, notes, answers, _at_outputs(a, b, answers, ours, theirs, pictures, source)
-        )
+        findings = _at_outputs(a, b, answers, ours, theirs, pictures, source)
+        judged = judge_outputs(a.graph or b.graph, answers.agreement_db, findings, pictures)
+        return _report(a, b, [*notes, _closed(a, b)], answers, judged)
     programs = (_as_its_graph(a, pictures, ours), _as_its_graph(b, pictures, theirs))
     notes += [one.note for one in programs if one.note]
     found = compare(a.graph, b.graph, pictures)
     if overflow is not None:
         found = replace(found, findings=(overflow, *found.findings))
+    judged = judge(found, answers.agreement_db)
     if not all(one.computes_it for one in programs):
-        verdict = Sameness.DIFFERENT
-    elif a.graph == b.graph and not found.findings:
-        verdict = Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
-    else:
-        verdict = _verdict(answers, found.findings, FAR_DB if _rounds(found) else FAR_FLOATS_DB)
-    return _report(a, b, verdict, notes, answers, found, found.findings)
+        judged = replace(judged, verdict=Sameness.DIFFERENT)
+    return _report(a, b, notes, answers, judged)
 
 
 def _sizes(a: Side, b: Side) -> Iterable[str]:
@@ -108,8 +103,10 @@ def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
 
 
 def _closed(a: Side, b: Side) -> str:
-    names = " and ".join(side.name for side in (a, b) if side.graph is None)
-    return f"{names}: only the outputs can be compared. Give the folder of the build to look inside."
+    closed = [side for side in (a, b) if side.graph is None]
+    wanted = {"the network itself" if side.size is None else "the folder of the build" for side in closed}
+    names = " and ".join(side.name for side in closed)
+    return f"{names}: only the outputs can be compared. Give {' and '.join(sorted(wanted))} to look inside."
 
 
 @dataclass(frozen=True)
@@ -140,17 +137,6 @@ def _as_its_graph(side: Side, pictures: Pictures, found: Array) -> ProgramCheck:
         f"{agrees}: the engine or the runtime changes what the graph says, such as by sums that leave 16"
         f" bits.{where} What follows is about the graph",
     )
-
-
-def _rounds(found: NetworkComparison) -> bool:
-    """Whether one of two networks rounds weights or tensors to integers."""
-    return any(graph.weight_steps or graph.all_grids for graph in (found.sides.a, found.sides.b))
-
-
-def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...], far_db: float) -> Sameness:
-    if findings or answers.agreement_db < far_db:
-        return Sameness.DIFFERENT
-    return Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
 
 
 def _at_outputs(
@@ -186,33 +172,20 @@ def _saturates(side: Side, pictures: Pictures, given: Array) -> Discrepancy | No
     return None if side.graph is None else explained_by_saturation(side.graph, pictures, given)
 
 
-def _outputs_alone(
-    a: Side,
-    b: Side,
-    notes: list[str],
-    answers: LogitAgreement,
-    findings: tuple[Discrepancy, ...],
-) -> DifferenceReport:
-    return _report(a, b, _verdict(answers, findings, FAR_OUTPUTS_DB), notes, answers, None, findings)
-
-
 def _report(
-    a: Side,
-    b: Side,
-    verdict: Sameness,
-    notes: list[str],
-    answers: LogitAgreement | None,
-    found: NetworkComparison | None,
-    findings: tuple[Discrepancy, ...],
+    a: Side, b: Side, notes: list[str], answers: LogitAgreement | None, judged: Judged
 ) -> DifferenceReport:
+    found, verdict, findings, cost = judged.found, judged.verdict, judged.findings, judged.cost
     looks = found if verdict is Sameness.DIFFERENT else None
-    restored = () if looks is None else restore_each(looks)
+    matters = found if cost is not None and cost.is_high else looks
+    restored = () if matters is None else restore_each(matters)
     remedies = (None,) * len(findings) if looks is None else try_remedies(looks)
     return DifferenceReport(
         a=a.name,
         b=b.name,
         verdict=verdict,
-        summary=_summary(verdict, answers, findings, found),
+        summary=_summary(answers, judged),
+        rounding_db=None if cost is None else cost.again_db,
         notes=tuple(notes),
         logits=answers,
         looked_inside=0 if found is None else len(found.pictures),
@@ -244,41 +217,56 @@ def _fault(found: Discrepancy, tried: RemedyTrial | None) -> FoundFault:
     return FoundFault(**{**asdict(found), "kind": str(found.kind)}, tried=outcome)
 
 
-def _summary(
-    verdict: Sameness,
-    answers: LogitAgreement | None,
-    findings: tuple[Discrepancy, ...],
-    found: NetworkComparison | None,
-) -> str:
+def _summary(answers: LogitAgreement | None, judged: Judged) -> str:
     """Say in one or two sentences what was found."""
     if answers is None:
         return "The two cannot be compared."
     close = f"logits agree to {answers.agreement_db:.1f} dB, the class on {percent(answers.same_class or 0)}"
     close += f" of {answers.pictures} pictures"
-    if verdict is Sameness.IDENTICAL:
-        return f"All logits have the same bits on {answers.pictures} pictures."
-    if verdict is Sameness.ARITHMETIC:
-        return f"The same network: {close}. Sums of floats in another order explain that."
-    if verdict is Sameness.ROUNDING:
-        return f"The same network, rounded: {close}. {_how_close(found)}"
-    return f"Different: {close}{_first_of(findings, found)}"
+    match judged.verdict:
+        case Sameness.IDENTICAL:
+            return f"All logits have the same bits on {answers.pictures} pictures."
+        case Sameness.ARITHMETIC:
+            return f"The same network: {close}. Sums of floats in another order explain that."
+        case Sameness.ROUNDING:
+            return f"The same network, rounded: {close}. {_how_close(judged)}"
+        case Sameness.DIFFERENT:
+            return f"Different: {close}{_first_of(judged)}"
+        case Sameness.NOT_COMPARABLE:
+            return f"Their outputs alone cannot show whether they are the same: {close}. {_undecided(judged)}"
+        case _:
+            assert_never(judged.verdict)
 
 
-def _first_of(findings: tuple[Discrepancy, ...], found: NetworkComparison | None) -> str:
-    if findings:
-        first = findings[0]
-        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+def _first_of(judged: Judged) -> str:
+    if judged.findings:
+        first = judged.findings[0]
+        more = f", and {len(judged.findings) - 1} more" if len(judged.findings) > 1 else ""
         return f". First: {first.kind} at {first.place}{more}. {first.evidence}."
-    if found is None:
+    if judged.found is None:
         return ". Only the outputs could be compared, and no usual change explains them."
-    alone = "no operator alone differs by more than rounding"
-    return f", though {alone}: rounding adds up. See which tensors matter."
+    if judged.cost is not None and not judged.cost.explains_it:
+        return f", but {judged.cost.words}. {SPREAD_OUT}"
+    if judged.found.sides.a.model == judged.found.sides.b.model or judged.cost is not None:
+        return ". The two graphs are the same, up to rounding: a program leaves its graph (see the notes)."
+    return f". {SPREAD_OUT}"
 
 
-def _how_close(found: NetworkComparison | None) -> str:
+def _how_close(judged: Judged) -> str:
     """Say what was looked at before two networks are called the same."""
-    if found is None:
+    if judged.found is None:
         return "Only the outputs were compared: they are as close as rounding to 8 bits leaves them."
-    if _rounds(found):
-        return "No operator differs by more than rounding to 8 bits."
-    return "Given the same inputs, each operator agrees to 50 dB or more."
+    if not rounds(judged.found):
+        return "Given the same inputs, each operator agrees to 50 dB or more."
+    alone = "No operator differs by more than rounding to 8 bits"
+    if judged.cost is None or not judged.cost.is_high:
+        return f"{alone}."
+    return (
+        f"{alone}, but their errors add up: {judged.cost.words}. The network is right, and needs more bits."
+    )
+
+
+def _undecided(judged: Judged) -> str:
+    if judged.cost is None:
+        return ""
+    return f"The network itself, {judged.cost.words}. Give both networks to compare their tensors."

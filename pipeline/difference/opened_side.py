@@ -1,6 +1,6 @@
 """Opens what is compared from its path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,9 @@ from pipeline.difference.engine_side import bundle_side, engine_side
 from pipeline.difference.jetson_side import is_jetson_build, jetson_side
 from pipeline.difference.side import Array, Pictures, Side, Unprepared
 from pipeline.errors import UsageError
-from pipeline.npy_file import read_header
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import LOGITS_VALUES
+from pipeline.reading.npy_file import read_header
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import LOGITS_VALUES
 from targets.runtime.bundle.signature import PublicKey
 
 OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")
@@ -98,15 +98,7 @@ def _recorded_folder(folder: Path, files: list[Path]) -> Side:
             raise UsageError(f"The recorded logits in {folder} were changed meanwhile. Compare again.")
         return _first(folder, np.stack(rows), len(pictures))
 
-    return Side(
-        str(folder),
-        logits,
-        None,
-        None,
-        (note,),
-        recorded=len(names),
-        recorded_of=names,
-    )
+    return _given(folder, logits, note, len(names), names)
 
 
 def _of_folder(folder: Path) -> Path:
@@ -147,14 +139,14 @@ def _recorded(path: Path) -> Side:
         f"{path}: recorded logits of {len(values)} pictures, in the order of those that are named, or of the"
         " evaluation images"
     )
-    return Side(
-        str(path),
-        lambda pictures: _first(path, values, len(pictures)),
-        None,
-        None,
-        (note,),
-        recorded=len(values),
-    )
+    return _given(path, lambda pictures: _first(path, values, len(pictures)), note, len(values))
+
+
+def _given(
+    path: Path, logits: Callable[[Pictures], Array], note: str, count: int, names: tuple[str, ...] = ()
+) -> Side:
+    """Return logits of `count` pictures, called `names`, that were given instead of a network."""
+    return Side(str(path), logits, graph=None, size=None, notes=(note,), recorded=count, recorded_of=names)
 
 
 def _first(path: Path, values: Array, count: int) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.data.picture_files import read_picture
 from pipeline.data.split import Split
 from pipeline.difference.side import Pictures
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import PICTURE_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import Preprocessing
 
 FEW = 8

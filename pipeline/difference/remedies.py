@@ -15,7 +15,9 @@ from pipeline.difference.compare import NetworkComparison
 from pipeline.difference.decibels import MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.fused_differently import operators_around
 from pipeline.difference.half_overflow import IN_FLOAT32
+from pipeline.difference.layer_means import mean_shift
 from pipeline.difference.place import Array, Sides
 from pipeline.difference.real_graph import LAYERS, TensorGrid
 from pipeline.difference.repaired_graph import RepairedGraph
@@ -41,7 +43,7 @@ def try_remedies(found: NetworkComparison) -> tuple[RemedyTrial | None, ...]:
     """Return what each finding's remedy does to B's logits; None where it cannot be done to the graph."""
     network = RepairedGraph.of(found.sides, found.rescaled)
     logits_a = found.sides.a_values[found.sides.a.output]
-    now = _agreement(network.model, logits_a, found.pictures)
+    now = agreement_with(network.model, logits_a, found.pictures)
     tried: dict[tuple[str, str], RemedyTrial | None] = {}
     for one in found.findings:
         group = (one.kind, one.remedy)
@@ -68,13 +70,13 @@ def _best(
         repaired = network
         for one in alike:
             repaired = _repaired(repaired, one, observer) or repaired
-        after = None if repaired is network else _agreement(repaired.model, logits_a, pictures)
+        after = None if repaired is network else agreement_with(repaired.model, logits_a, pictures)
         if after is not None and (best is None or after > best[1] + BETTER_DB):
             best = repaired, after, observer
     return best
 
 
-def _agreement(model: onnx.ModelProto, logits_a: Array, pictures: NDArray[np.uint8]) -> float | None:
+def agreement_with(model: onnx.ModelProto, logits_a: Array, pictures: NDArray[np.uint8]) -> float | None:
     """Return how far a network's logits agree with A's; None where it does not run."""
     from calibration.exact.session import ALL_CORES, AS_WRITTEN, open_session
 
@@ -102,19 +104,43 @@ def _repaired(
     if fault.kind in OF_PICTURES:
         return _with_picture(network)
     if observer is not None:
-        return _with_range(network, tensor, observer)
+        return with_range(network, tensor, observer)
     if tensor not in sides.matching.names:
         return None
-    if fault.kind in (FaultKind.SCALE, FaultKind.ZERO_POINT):
-        for grid in _grids(sides, tensor):
+    match fault.kind:
+        case FaultKind.BIAS_CORRECTION:
+            shift = mean_shift(sides, network.rescaled, tensor)
+            return None if shift is None else network.with_shift(tensor, -shift.by)
+        case FaultKind.FUSED:
+            return _without_fusion(network, tensor)
+        case _:
+            return _with_values_of_a(network, fault.kind, tensor)
+
+
+def _with_values_of_a(network: RepairedGraph, kind: FaultKind, tensor: str) -> RepairedGraph | None:
+    """Let B have A's scale, zero point, direct connection or operators at a tensor."""
+    sides = network.sides
+    if kind in (FaultKind.SCALE, FaultKind.ZERO_POINT):
+        for grid in grids_of(sides, tensor):
             network = network.with_grid(grid.written, None)
-        if fault.kind is FaultKind.ZERO_POINT:
+        if kind is FaultKind.ZERO_POINT:
             return network
     if sides.read_elsewhere(tensor):
         network = network.with_direct_readers(tensor)
-        if fault.kind is FaultKind.HALF_PRECISION:
+        if kind is FaultKind.HALF_PRECISION:
             return network
     return network.with_operators(tensor)
+
+
+def _without_fusion(network: RepairedGraph, tensor: str) -> RepairedGraph:
+    """Let B compute an activation where A does: the operators around `tensor` become A's."""
+    sides = network.sides
+    if sides.read_elsewhere(tensor):
+        network = network.with_direct_readers(tensor)
+    network = with_range(network, tensor, ObserverName.MINMAX) or network
+    for name in operators_around(sides, tensor):
+        network = network.with_operators(name) or network
+    return network
 
 
 def _with_picture(network: RepairedGraph) -> RepairedGraph | None:
@@ -131,7 +157,7 @@ def _with_picture(network: RepairedGraph) -> RepairedGraph | None:
     return network if first else None
 
 
-def _grids(sides: Sides, tensor: str) -> Iterator[TensorGrid]:
+def grids_of(sides: Sides, tensor: str) -> Iterator[TensorGrid]:
     """Yield B's grids of a tensor of A, and of what B makes of it for its readers."""
     for name in _of_b(sides, tensor):
         yield from sides.b.all_grids.get(name, ())
@@ -146,7 +172,7 @@ def _of_b(sides: Sides, tensor: str) -> list[str]:
     return list(dict.fromkeys(one.inputs[0] for one in others if one is not None))
 
 
-def _with_range(network: RepairedGraph, tensor: str, observer: ObserverName) -> RepairedGraph | None:
+def with_range(network: RepairedGraph, tensor: str, observer: ObserverName) -> RepairedGraph | None:
     """Give a tensor the range of A's values, as an observer reads it."""
     sides, changed = network.sides, network
     if tensor not in sides.a_values:
@@ -154,7 +180,7 @@ def _with_range(network: RepairedGraph, tensor: str, observer: ObserverName) -> 
     values = sides.a_values[tensor]
     if (affine := network.rescaled.get(tensor)) is not None:
         values = affine.applied(values)
-    for grid in _grids(sides, tensor):
+    for grid in grids_of(sides, tensor):
         kind = grid.zero_point.dtype
         if kind not in (np.int8, np.uint8) or grid.zero_point.size != 1:
             return None

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from calibration.grid import ActivationGrid
 from pipeline.difference.channelwise_fit import ChannelAffine
-from pipeline.difference.place import Sides, real_proto
+from pipeline.difference.place import Array, Sides, real_proto
 from pipeline.difference.real_graph import RealNode
 
 
@@ -79,6 +79,16 @@ class RepairedGraph:
             for slot, name in enumerate(node.input):
                 if name in between:
                     node.input[slot] = theirs
+        return changed
+
+    def with_shift(self, tensor: str, shift: Array) -> "RepairedGraph":
+        """Add `shift`, a value a channel, to B's tensor."""
+        theirs = self.sides.matching.names[tensor]
+        values = self.sides.b_values[theirs]
+        changed = self._next()
+        before = f"{theirs}/before{changed.repairs}"
+        affine = ChannelAffine(np.ones_like(shift), shift)
+        changed._put_in_place(theirs, _affine(affine, before, theirs, values.ndim))
         return changed
 
     def _next(self) -> "RepairedGraph":

@@ -16,6 +16,7 @@ from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.domains import Domain, Domains
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.first_layer import check_first_layer
+from pipeline.difference.fused_differently import added_activation, fused_range, without_moved
 from pipeline.difference.gains_fault import blame_norm, gains_fault
 from pipeline.difference.grid_check import check_edge, check_grid, is_rearranged, is_transposed
 from pipeline.difference.kept_gains import gains_by_weights, has_the_same_weights
@@ -63,6 +64,7 @@ class Walk:
                 self._quantisers(tensor)
         if self.sides.a.output in self.domains.known:
             self.findings.extend(self.domains.confirm([self.sides.a.output]))
+        self.findings = without_moved(self.sides, self.findings)
         order = {node.output: number for number, node in enumerate(self.sides.a.nodes)}
         self.findings.sort(key=lambda finding: order.get(finding.place, -1))
 
@@ -295,6 +297,9 @@ class Walk:
         self._grid(tensor, read, given if fitted is None else fitted.applied(ours))
         if is_transposed(written, given):
             return  # another layout: what reads it shows whether that is meant
+        if (activation := added_activation(self.sides, tensor, read)) is not None:
+            self.findings.append(activation)
+            return
         found = check_edge(tensor, written, given, ROUNDED_DB)
         if found is None:
             return
@@ -311,4 +316,4 @@ class Walk:
             written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
             found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
             if found is not None and found not in self.findings:
-                self.findings.append(found)
+                self.findings.append(fused_range(self.sides, tensor, grid, wanted, found) or found)

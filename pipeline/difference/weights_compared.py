@@ -10,6 +10,7 @@ from calibration.onnx_graph import attribute
 from pipeline.difference.channelwise_fit import ChannelAffine
 from pipeline.difference.decibels import ratio_db
 from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.layer_means import CORRECT
 from pipeline.difference.place import GraphPlace
 from pipeline.difference.real_graph import RealGraph, RealNode
 
@@ -19,6 +20,8 @@ COARSE = 4.0
 """Weights are coarse if they are rounded to steps this much larger than those of 8 bits per channel."""
 WITHIN = 0.75
 """Rounding changes a weight by at most half a step, and a little more where the gain is not known exactly."""
+SAME_BIAS_DB = 25.0
+"""Biases that agree so far are the same, rounded."""
 SAME = 0.02
 """Relative difference of gains that rounding to 8 bits can cause."""
 
@@ -228,6 +231,14 @@ def name_gains(theirs: ComparedWeights, gains: Array, meant: Array | None = None
 
 def compare_biases(ours: ComparedWeights, theirs: ComparedWeights, domain: ChannelAffine) -> NamedDifference:
     """Name the difference of two biases where B's layer is A's with a shift of each channel."""
+    spread = float(np.sqrt((domain.shift**2).mean()))
+    meant = ours.bias * domain.gain
+    if np.array_equal(meant, theirs.bias) or ratio_db(meant, theirs.bias) > SAME_BIAS_DB:
+        evidence = (
+            f"B's output is shifted by {spread:.3g} (root mean square over channels), though A and B have the"
+            " same bias: its rounded weights do that"
+        )
+        return NamedDifference(FaultKind.BIAS_CORRECTION, evidence, CORRECT)
     missing = not theirs.bias.any() and ours.bias.any()
     ratio = _ratio(ours.bias * domain.gain, theirs.bias)
     if missing:
@@ -235,7 +246,6 @@ def compare_biases(ours: ComparedWeights, theirs: ComparedWeights, domain: Chann
     elif ratio is not None:
         evidence = f"B's bias is {ratio:.3g} times A's"
     else:
-        spread = float(np.sqrt((domain.shift**2).mean()))
         evidence = f"B's output is shifted by {spread:.3g} (root mean square over channels)"
     remedy = "An int32 bias has the scale of the sum: the input's times the weight's, for each channel."
     return NamedDifference(FaultKind.BIAS, evidence, remedy)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.data.imagenet_classes import usual_names
 from pipeline.errors import DataError, listed
-from pipeline.json_text import MARKS, bounded_json, check_values
-from pipeline.reading_limits import LITERAL_CHARACTERS, LITERAL_VALUES
+from pipeline.reading.json_text import MARKS, bounded_json, check_values
+from pipeline.reading.reading_limits import LITERAL_CHARACTERS, LITERAL_VALUES
 
 KEYS = (
     *("classes", "class_names", "classnames", "class_list", "CLASSES", "names", "labels", "label_names"),

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import KERAS_GROUPS, KERAS_VALUES, PACKED_TIMES
-from pipeline.zip_file import open_zip
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import KERAS_GROUPS, KERAS_VALUES, PACKED_TIMES
+from pipeline.reading.zip_file import open_zip
 
 if TYPE_CHECKING:
     import h5py
@@ -185,6 +185,20 @@ def _blocks(blocks: tuple[int, ...]) -> list[tuple[str, bool]]:
     return [
         (f"conv{stage}_block{n + 1}", n == 0) for stage, count in enumerate(blocks, 2) for n in range(count)
     ]
+
+
+def keras_weights(path: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
+    """Read one of those networks under our names, for inputs normalised with `mean` and `std`.
+
+    Raises CheckpointError for a file that is damaged, or of another network.
+    """
+    try:
+        return from_keras(read_keras(path), mean, std)
+    except (ValueError, LookupError, RuntimeError) as error:  # of NumPy and torch, for other shapes
+        raise CheckpointError(
+            f"{path} has arrays that are not those of Keras' {NAMES} ({error}). Export another network as"
+            " ONNX and give that as the model."
+        ) from error
 
 
 def from_keras(values: Arrays, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pipeline.cache.digest import InputFile, file_digest
 from pipeline.task import Task
@@ -21,8 +21,9 @@ class Model(ABC):
     """What stages need to know about a network.
 
     mean and std normalise pixels divided by 255, one value a channel. colors is the order of the network's
-    own channels, "RGB" or "BGR", and of mean and std; pixels are RGB everywhere else. data is where the
-    images are if the user names none.
+    own channels, "RGB" or "BGR", and of mean and std; pixels are RGB everywhere else. layout is that of the
+    network's ONNX input, NCHW or NHWC. labels are class names in the order of the outputs; None: those of the
+    data set, in its order. data is where the images are if the user names none.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Model(ABC):
     std: tuple[float, ...]
     colors: str = "RGB"
     task: Task = Task.CLASSIFY
+    layout: str = "NCHW"
+    labels: tuple[str, ...] | None = None
     data: Path | None = None
 
     @property
@@ -51,12 +54,17 @@ class Model(ABC):
     @property
     def is_quantised(self) -> bool:
         """Return whether the user's file is in 8 bits already. Raises CheckpointError if unreadable."""
-        return False
+        return self.if_quantised is not None
 
     @property
     def recipe_by_operators(self) -> bool:
         """Return whether the default recipe depends on the graph's operators; else it is the target's own."""
         return False
+
+    @property
+    @abstractmethod
+    def if_quantised(self) -> Self | None:
+        """Return the model if its file is in 8 bits already, else None. Raises CheckpointError."""
 
     @property
     @abstractmethod

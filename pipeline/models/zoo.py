@@ -31,6 +31,11 @@ class KnownModel(Model):
     weights: str | None = None
 
     @property
+    def if_quantised(self) -> None:
+        """Return None: checkpoints are in float."""
+        return
+
+    @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic; names and places do not count."""
         return value_digest([self.architecture, self.preprocessing, *self.normalisation])

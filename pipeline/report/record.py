@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import CoreSchema, ErrorDetails
 
 from pipeline.errors import NoSuchReportError, ReportError
-from pipeline.json_text import bounded_json
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import REPORT_BYTES, REPORT_VALUES
+from pipeline.reading.json_text import bounded_json
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import REPORT_BYTES, REPORT_VALUES
 from targets.validation_errors import few_errors
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")

@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping
 
-from pipeline.json_text import bounded_json
+from pipeline.reading.json_text import bounded_json
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.image_accuracy import Accuracy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.cache.code_at_start import Identity, identity
 from pipeline.cache.digest import RememberedDigests, file_digest, value_digest
 from pipeline.progress import Progress
-from pipeline.reading_limits import PICTURE_BYTES
+from pipeline.reading.reading_limits import PICTURE_BYTES
 from pipeline.units.workers import Workers
 
 UNIT_FILES = 1024

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 from .named_folder import WrongVariable, named_folder
 
@@ -42,13 +45,32 @@ class CompiledOnce:
         if find_spec("ziglang") is None:
             raise OSError("there is no C compiler (ziglang)")
         above.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=str(above)) as scratch:
+        with _alone_in(above):
+            if not made.is_dir():
+                self._make(machine, made)
+        return made
+
+    def _make(self, machine: str, made: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=str(made.parent)) as scratch:
             product = Path(scratch) / "product"
             product.mkdir()
             self.compile(machine, product)
             try:
                 product.replace(made)
-            except OSError:  # another process was faster: what it made is the same
+            except (
+                OSError
+            ):  # another process was faster, where folders have no locks: its product is the same
                 if not made.is_dir():
                     raise
-        return made
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait while another process compiles there: that takes half a minute, and two at once twice as long."""
+    descriptor = os.open(str(folder), os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems have no locks of folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

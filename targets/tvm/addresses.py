@@ -76,6 +76,10 @@ class Addresses:
         """Return the arena offset of a buffer that only an island's functions use."""
         return self.arena.offsets[_inside(island, name)]
 
+    def channels(self, tensor: Tensor) -> int:
+        """The channels of a tensor as stored: padded, but the image's."""
+        return self.layouts[tensor.name].channels
+
     def strides(self, tensor: Tensor) -> Strides:
         """Bytes between a tensor's rows and pixels."""
         return self.layouts[tensor.name].strides

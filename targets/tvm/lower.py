@@ -187,7 +187,7 @@ class Lowering:
             isa=self.isa,
             height=op.output.height,
             width=op.output.width,
-            channels=self.place.layouts[op.output.name].channels,
+            channels=self.place.channels(op.output),
             input_size=(op.input.height, op.input.width),
             window=op.window,
             x=self.place.strides(op.input),

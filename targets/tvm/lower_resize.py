@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.resampling import InterpolateKernel, PickKernel, PixelShuffleKernel
+from targets.tvm.operators.kernel_call import result_range
 from targets.tvm.operators.resizing import Interpolate, Neighbours, Pick, PixelShuffle, Resize
-from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.program import Step
 from targets.tvm.tensors import Int32s
 
@@ -33,7 +32,7 @@ def _pick(op: Pick, place: Addresses) -> Step:
         isa=place.isa,
         height=op.output.height,
         width=op.output.width,
-        channels=place.layouts[op.output.name].channels,
+        channels=place.channels(op.output),
         order=() if op.all_channels else tuple(op.channels.tolist()),
         y=place.strides(op.output),
     )
@@ -64,17 +63,14 @@ def _pixel_shuffle(op: PixelShuffle, place: Addresses) -> Step:
 
 def _interpolate(op: Interpolate, place: Addresses) -> Step:
     x, parts = place.strides(op.input), op.rows.parts * op.columns.parts
-    largest, clipped = 255.0 * parts * op.multiplier, op.clip != Clip()
     kernel = InterpolateKernel(
         isa=place.isa,
         height=op.output.height,
         width=op.output.width,
-        channels=place.layouts[op.output.name].channels,
+        channels=place.channels(op.output),
         parts=(op.rows.parts, op.columns.parts),
         y=place.strides(op.output),
-        limits=ResultRange(
-            largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,)
-        ),
+        limits=result_range(255.0 * parts * op.multiplier, op.output, op.clip),
     )
     zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
     return Step(

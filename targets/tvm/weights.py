@@ -1,5 +1,6 @@
 """Packs weights and parameters in the order and form in which kernels read them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.operators.assembling import Piece
 from targets.tvm.operators.convolution import Conv
-from targets.tvm.operators.element_by_element import Add
+from targets.tvm.operators.kernel_call import result_range
 from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.schedule import choose, reading_order
 from targets.tvm.tensors import Tensor
@@ -159,20 +160,25 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         split=split,
         low=0 if wide else x.strides.low,
     )
-    shape = ConvShape(
+    shape = _blocked(op, windows, groups, order, inner.granule)
+    return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
+
+
+def _blocked(op: Conv, windows: WindowRuns, groups: Groups, order: Sequence[int], granule: int) -> ConvShape:
+    """What the choice of a tile depends on. granule: channels that one step of sums adds up."""
+    return ConvShape(
         height=op.output.height,
         width=op.output.width,
-        channels=channels,
-        granules=-(-run // inner.granule),
+        channels=stored_channels(op.weight.shape[0]),
+        granules=-(-windows.run // granule),
         runs=windows.count,
         group=groups.block,
         overlap=-(-len(order) // op.window.stride[1]),
         stride=op.window.stride[1],
         residual=op.residual is not None,
-        paired=pairs is not None,
-        split=split is not None,
+        paired=windows.pairs is not None,
+        split=windows.split is not None,
     )
-    return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
 
 
 def _roomy(isa: Isa) -> Isa:
@@ -273,20 +279,18 @@ def parameters(
     return np.concatenate([wrapped, floats[0], scalars, floats[1]])
 
 
-def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
-    """The bounds on an operator's results that are known before they are rounded."""
-    clipped, from_zero = clip != Clip(), output.zero_point == (0,)
+def limits(op: Conv | Piece, output: Tensor, clip: Clip) -> ResultRange:
+    """The bounds on the results of sums, or of a copy, that are known before they are rounded."""
     if isinstance(op, Conv):
         if op.real:
             return ResultRange()
         weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
         sums = (float(op.input.highest) * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier
         largest = float((sums if op.applied is None else op.applied.largest(sums)).max())
-    elif isinstance(op, Piece) and op.affine is not None:
+        if op.residual is not None:
+            largest += op.residual.tensor.highest * abs(op.residual.multiplier)
+    elif op.affine is not None:
         largest = float((op.tensor.highest * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:
-        read = op.tensor if isinstance(op, Piece) else op.input
-        largest = float(read.highest) * op.multiplier
-    if not isinstance(op, Piece) and op.residual is not None:
-        largest += op.residual.tensor.highest * abs(op.residual.multiplier)
-    return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)
+        largest = float(op.tensor.highest) * op.multiplier
+    return result_range(largest, output, clip)

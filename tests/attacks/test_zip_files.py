@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import zip_file
 from pipeline.data.open import open_dataset
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.keras import read_keras
 from pipeline.models.weights.content import read_content
-from pipeline.zip_file import is_zip, open_zip
+from pipeline.reading import zip_file
+from pipeline.reading.zip_file import is_zip, open_zip
 
 
 def of_empty_members(path: Path, count: int) -> Path:

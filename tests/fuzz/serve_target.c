@@ -47,7 +47,7 @@ static void start(void) {
   served.about.size = sizeof served.about;
   edgec_describe(&network, &served.about);
   served.name = "tiny";
-  here_alone = 1;
+  rule.here_alone = 1;
   int file = shm_open("/edgec-fuzz", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0 || ftruncate(file, REGION) || close(file) || regions_allow("edgec-fuzz") || jobs_start(&network, 2, &error)) abort();
 }

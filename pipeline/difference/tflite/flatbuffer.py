@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.extras import require
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import INPUT_PIXELS, TFLITE_BYTES, TFLITE_PARTS, TFLITE_VALUES
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import INPUT_PIXELS, TFLITE_BYTES, TFLITE_PARTS, TFLITE_VALUES
 
 Array = NDArray[Any]
 _IDENTIFIER = b"TFL3"

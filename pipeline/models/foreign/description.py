@@ -26,7 +26,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,8 @@ from pipeline.cache.digest import InputFile, file_digest, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import NAMES_BYTES
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import NAMES_BYTES
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
@@ -86,14 +86,11 @@ class Description(Section):
 class ForeignModel(Model):
     """A model that is an ONNX file.
 
-    layout is NCHW or NHWC. mean and std apply if the graph takes float32. labels: class names in the order of
-    the outputs; None: those of the data set, in its order. output: the name of the output with the logits;
-    None: the only output.
+    mean and std apply if the graph takes float32. output: the name of the output with the logits; None: the
+    only output.
     """
 
     path: Path
-    layout: str
-    labels: tuple[str, ...] | None = None
     output: str | None = None
 
     def fed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -108,11 +105,11 @@ class ForeignModel(Model):
         return np.asarray((self.fed(image) / np.float32(255) - mean) / std, np.float32)
 
     @property
-    def is_quantised(self) -> bool:
-        """Return whether the file quantises its activations. Raises CheckpointError if it cannot be read."""
+    def if_quantised(self) -> Self | None:
+        """Return the model if its file quantises activations. Raises CheckpointError if it cannot be read."""
         from pipeline.models.foreign.quantised.quantised_file import is_quantised_file
 
-        return is_quantised_file(self.path)
+        return self if is_quantised_file(self.path) else None
 
     @property
     def recipe_by_operators(self) -> bool:

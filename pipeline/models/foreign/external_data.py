@@ -14,8 +14,8 @@ from calibration.onnx_text import check_utf8
 from pipeline.cache.digest import InputFile
 from pipeline.errors import CheckpointError, NoSuchModelError, OtherKindError
 from pipeline.models.other_kinds import of_another_kind, of_text
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import ONNX_BYTES
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import ONNX_BYTES
 
 
 def external_files(path: Path) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from onnx import shape_inference
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.external_data import tensors
-from pipeline.reading_limits import (
+from pipeline.reading.reading_limits import (
     CONSTANT_VALUES,
     INPUT_PIXELS,
     ONNX_DEPTH,

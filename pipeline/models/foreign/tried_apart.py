@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.external_data import external_files
-from pipeline.reading_limits import ONNX_MEMORY, ONNX_SECONDS
+from pipeline.reading.reading_limits import ONNX_MEMORY, ONNX_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 """Where the child imports our modules from. Its working directory is ours, for relative paths."""

@@ -6,8 +6,8 @@ The library takes the last of two tensors of one name, and makes millions of emp
 
 from pathlib import Path
 
-from pipeline.json_text import bounded_json
-from pipeline.reading_limits import WEIGHTS_DIMENSIONS, WEIGHTS_LIST_BYTES
+from pipeline.reading.json_text import bounded_json
+from pipeline.reading.reading_limits import WEIGHTS_DIMENSIONS, WEIGHTS_LIST_BYTES
 
 
 def check_header(path: Path) -> None:

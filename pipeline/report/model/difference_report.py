@@ -153,6 +153,7 @@ class DifferenceReport(Record):
     summary: str
     notes: tuple[str, ...]
     logits: LogitAgreement | None
+    rounding_db: float | None = None  # what rounding alone leaves of the logits; None: not measured
     looked_inside: NonNegativeInt  # pictures whose tensors were compared; 0: outputs alone
     matched_by: str
     matched_share: float

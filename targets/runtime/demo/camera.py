@@ -84,6 +84,15 @@ def parser(program: str) -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print one JSON object per picture")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    _add_recording(made)
+    made.add_argument(
+        "--fp32", type=Path, metavar="MODEL.onnx", help="the float model, to switch to and compare"
+    )
+    return made
+
+
+def _add_recording(made: argparse.ArgumentParser) -> None:
+    """Add the options of what is kept to be labelled."""
     limits = RecordingLimits()
     made.add_argument(
         "--record-uncertain",
@@ -112,10 +121,6 @@ def parser(program: str) -> argparse.ArgumentParser:
         metavar="N",
         help=f"how many MiB they may take (default: {limits.bytes >> 20})",
     )
-    made.add_argument(
-        "--fp32", type=Path, metavar="MODEL.onnx", help="the float model, to switch to and compare"
-    )
-    return made
 
 
 def run(demo: Demo, options: argparse.Namespace) -> int:

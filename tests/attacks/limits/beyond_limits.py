@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import json_text
 from pipeline.cache.product import Damaged
 from pipeline.errors import PipelineError
+from pipeline.reading import json_text
 from pipeline.report import record
 from targets.errors import TargetError
 from targets.runtime.bundle.keyring import KeyringError

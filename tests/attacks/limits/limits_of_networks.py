@@ -5,7 +5,6 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import pickle_steps
 from pipeline.difference.opened_side import opened_side
 from pipeline.models import keras
 from pipeline.models.checkpoint import read_weights
@@ -14,7 +13,8 @@ from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.models.keras import read_keras
 from pipeline.models.weights import tensor_bounds
-from pipeline.reading_limits import (
+from pipeline.reading import pickle_steps
+from pipeline.reading.reading_limits import (
     LITERAL_CHARACTERS,
     TFLITE_BYTES,
     WEIGHTS_LIST_BYTES,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import pickle_steps
 from pipeline.data import label_table
 from pipeline.data.cifar import open_batches
 from pipeline.data.imagenet import SOLUTION
 from pipeline.data.open import open_dataset
 from pipeline.data.picture_files import read_picture
+from pipeline.reading import pickle_steps
 from targets.runtime.preprocess import decode
 from tests.attacks.limits.beyond_limits import (
     BY_BYTES,

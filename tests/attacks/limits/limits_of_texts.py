@@ -9,7 +9,7 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.data.classes import read_classes
 from pipeline.known_devices import known_devices
 from pipeline.matrix.matrix_config import load_matrix
-from pipeline.reading_limits import (
+from pipeline.reading.reading_limits import (
     NAMES_BYTES,
     REPORT_BYTES,
     SETTINGS_BYTES,

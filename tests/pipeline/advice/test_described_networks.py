@@ -21,7 +21,7 @@ from pipeline.models.foreign.description import read_foreign
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.models.input_form import usual_forms
 from pipeline.progress import Silent
-from pipeline.reading_limits import LITERAL_CHARACTERS
+from pipeline.reading.reading_limits import LITERAL_CHARACTERS
 from pipeline.task import Task
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.diagnosis.colours import COLOURS, TURNED, folder, scenes, write

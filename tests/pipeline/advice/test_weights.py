@@ -25,7 +25,7 @@ from pipeline.models.checkpoint import load_model
 from pipeline.models.own_normalisation import check_normalisation, normalisation_in_checkpoint
 from pipeline.models.weights.content import read_content
 from pipeline.models.zoo import find_model, find_weights
-from pipeline.reading_limits import PACKED_TIMES
+from pipeline.reading.reading_limits import PACKED_TIMES
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import class_folders, write_folder
 

@@ -19,6 +19,7 @@ from pipeline.report.model.difference_report import DifferenceReport, Sameness
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.resize import Part
 from tests.pipeline.difference.small_pair import SIDE, Pair
+from tests.pipeline.golden.golden_pictures import oriented
 
 BIG = (61, 83)
 FLAGS = {
@@ -122,6 +123,49 @@ def test_what_the_recording_program_does_to_pixels_is_named(
     found = compared(pair.float_model, graph_logits(changed, pictures), source)
 
     assert [one.kind for one in found.faults] == [PLANTERS[fault][0]]
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_a_program_that_ignores_exif_is_named(
+    orientation: int, pair: Pair, photo: Pictures, tmp_path: Path
+) -> None:
+    """2 is mirrored, 3 upside down and 6 on its side: cameras and phones store pictures so."""
+    for number in range(4):
+        stored = cv2.imencode(".jpg", np.roll(photo, 15 * number, 1)[:, :, ::-1])[1].tobytes()
+        (tmp_path / f"{number}.jpg").write_bytes(oriented(stored, orientation))
+    source = PictureFiles(Preprocessing(SIDE, SIDE, 3), tuple(sorted(tmp_path.iterdir())))
+    unturned = [
+        cv2.imread(str(one), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) for one in source.files
+    ]
+    seen = np.stack([source.used(np.ascontiguousarray(np.asarray(one)[:, :, ::-1])) for one in unturned])
+    assert not np.array_equal(seen, source.pictures(source.used))
+
+    found = compared(pair.float_model, graph_logits(pair.float_model, seen), source)
+
+    assert [fault.kind for fault in found.faults] == ["picture geometry"]
+    assert "not turned as their EXIF orientation says" in found.faults[0].evidence
+    assert found.faults[0].remedy == "Apply the EXIF orientation where pictures are decoded."
+
+
+def test_a_program_that_inverts_is_named(pair: Pair, source: PictureFiles) -> None:
+    """Scanned digits are dark on white, the digits of MNIST white on dark."""
+    seen = 255 - source.pictures(source.used)
+
+    found = compared(pair.float_model, graph_logits(pair.float_model, seen), source)
+
+    assert [fault.kind for fault in found.faults] == ["normalisation"]
+    assert "inverted" in found.faults[0].evidence
+    assert any("Give the network itself" in note for note in found.notes)
+
+
+def test_a_program_that_decodes_gray_is_named(pair: Pair, source: PictureFiles) -> None:
+    gray = [cv2.imread(str(one), cv2.IMREAD_GRAYSCALE) for one in source.files]
+    seen = np.stack([source.used(np.repeat(np.asarray(one)[:, :, None], 3, 2)) for one in gray])
+
+    found = compared(pair.float_model, graph_logits(pair.float_model, seen), source)
+
+    assert [fault.kind for fault in found.faults] == ["channel order of the picture"]
+    assert "as gray in three channels" in found.faults[0].evidence
 
 
 def test_two_mistakes_of_one_program_are_both_named(pair: Pair, source: PictureFiles) -> None:

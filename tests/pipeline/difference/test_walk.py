@@ -12,7 +12,14 @@ from tests.pipeline.difference.planted_fault import planted
 from tests.pipeline.difference.small_pair import Pair
 
 OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
-OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
+OF_QUANTISERS = {
+    "clipped range",
+    "coarse activation",
+    "scale behind",
+    "zero point",
+    "scale of another axis",
+    "truncated weights",
+}
 """Faults that a float network cannot have."""
 RECTIFIED = {"no activation", "leaky activation"}
 """Faults that do not show where the range of the next quantiser begins at 0."""

@@ -17,15 +17,14 @@ def described_by(path: Path, model: Model) -> ForeignModel:
     """Return the file with its own description if it has one, else with the float model's."""
     if description_file(path).is_file():
         return read_foreign(path)
-    foreign = model if isinstance(model, ForeignModel) else None
     return ForeignModel(
         name=path.stem,
         path=path,
-        layout=foreign.layout if foreign else "NCHW",
+        layout=model.layout,
         preprocessing=model.preprocessing,
         mean=model.mean,
         std=model.std,
         colors=model.colors,
-        labels=foreign.labels if foreign else None,
+        labels=model.labels,
         task=model.task,
     )

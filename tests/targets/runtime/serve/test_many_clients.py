@@ -183,11 +183,11 @@ def test_an_end_among_requests_races_and_leaks_nothing(
 def test_a_missing_lock_is_found(tiny_bundle: Path, wanted: bytes, tmp_path: Path) -> None:
     """The sanitizer sees through the service: without one of its locks there is a race."""
     sources = [Path(shutil.copy(one, tmp_path)) for one in SERVICE_SOURCES]
-    (serve,) = (one for one in sources if one.name == "serve.c")
-    before, _, counting = serve.read_text().partition("static void count(")
+    (metrics,) = (one for one in sources if one.name == "metrics.c")
+    before, name, counting = metrics.read_text().partition("void metrics_count(")
     for call in ("pthread_mutex_lock(&lock);", "pthread_mutex_unlock(&lock);"):
         counting = counting.replace(call, "", 1)
-    serve.write_text(f"{before}static void count({counting}")
+    metrics.write_text(f"{before}{name}{counting}")
     program = compiled("thread", tmp_path, sources, f"-I{SERVICE_SOURCES[0].parent}")
     # 66 is ThreadSanitizer's exit status after a report
     with pytest.raises(AssertionError, match=r"assert \(66, "), serving(program, tiny_bundle) as service:

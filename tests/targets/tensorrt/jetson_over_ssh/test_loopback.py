@@ -7,25 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
-from targets.devices import Jetson, jetsons
+from targets.devices import jetsons
 from targets.reach.kept_open import one_session
 from targets.reach.probe import check_board
 from targets.reach.remote import StreamRunner
-from targets.reach.ssh import SshAddress, SshDevice
+from targets.reach.ssh import SshDevice
 from targets.runtime.tensorrt.candidate import candidates
 from targets.tensorrt.device import JetsonOnDevice
 from tests.targets.reach.sshd import Sshd, needs_sshd
-from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
-from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import QUICK, VERSIONS, cut_while_held, runs
+from tests.targets.tensorrt.device_double import logits_of
+from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import (
+    QUICK,
+    VERSIONS,
+    cut_while_held,
+    runs,
+    with_convolutions,
+)
 from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
-from tests.targets.tensorrt.two_convolutions import two_convolutions
 
 pytestmark = needs_sshd
 
@@ -63,20 +66,6 @@ def test_engines_are_built_run_and_timed_there(
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")
-
-
-def with_convolutions(folder: Path, module: Jetson) -> Path:
-    """ONNX files of two convolutions with 2:4 weights, each another file."""
-    for number, name in enumerate(JetsonOnDevice(module, SshDevice(SshAddress("none"))).shipped):
-        weights = np.zeros((4, 4, 1, 1), np.int8)
-        weights[:, :2] = number + 1
-        graph = onnx.load_model_from_string(two_convolutions(weights))
-        graph.graph.node.append(helper.make_node("Identity", ["second"], ["logits"]))
-        del graph.graph.input[:], graph.graph.output[:]
-        graph.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE]))
-        graph.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES]))
-        onnx.save(graph, folder / name)
-    return folder / JetsonOnDevice.engine_name
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES, TOML_DEPTH
+from pipeline.reading.plain_file import read_plain
+from pipeline.reading.reading_limits import SETTINGS_BYTES, TOML_DEPTH
 
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
 _TOO_DEEP = re.compile(rf"(?<![\w-])(?:{_PART}){{{TOML_DEPTH}}}")

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.reading_limits import PACKED_TIMES, UNPACKED_FREELY
+from pipeline.reading.reading_limits import PACKED_TIMES, UNPACKED_FREELY
 
 CHUNK = 1 << 18
 

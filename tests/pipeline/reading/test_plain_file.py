@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plain_file import read_plain
+from pipeline.reading.plain_file import read_plain
 
 
 @given(st.binary(max_size=3000), st.integers(0, 3000))

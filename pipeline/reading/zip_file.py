@@ -3,8 +3,8 @@
 import zipfile
 from pathlib import Path
 
-from pipeline.plain_file import is_plain
-from pipeline.reading_limits import ZIP_LIST_BYTES, ZIP_LIST_SHARE
+from pipeline.reading.plain_file import is_plain
+from pipeline.reading.reading_limits import ZIP_LIST_BYTES, ZIP_LIST_SHARE
 
 LIST_BYTES = 5
 """Place of the size of the list in what `_EndRecData` returns (PKWARE APPNOTE 4.3.16)."""

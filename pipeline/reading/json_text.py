@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.reading_limits import JSON_VALUES
+from pipeline.reading.reading_limits import JSON_VALUES
 
 MARKS = (",", ":", "[", "{")
 """Each value of a JSON text comes after one of these, or is the only one. Texts may have them too."""

@@ -8,8 +8,8 @@ import pytest
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import UsageError
 from pipeline.known_devices import known_devices
-from pipeline.reading_limits import TOML_DEPTH
-from pipeline.toml_file import bounded_toml
+from pipeline.reading.reading_limits import TOML_DEPTH
+from pipeline.reading.toml_file import bounded_toml
 
 DEEP = {
     "bare": "a." * TOML_DEPTH + "b = 1",

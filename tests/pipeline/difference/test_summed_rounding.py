@@ -1,0 +1,196 @@
+"""Errors that add up with depth are told from faults that are small in each of many places."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe
+from pipeline.difference.compare import compare
+from pipeline.difference.decibels import MOST_DB
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.judged import difference_of
+from pipeline.difference.real_graph import read_real_graph
+from pipeline.difference.rounded_again import rounded_again, rounding_db
+from pipeline.difference.side import Array, Pictures, graph_logits, graph_side
+from pipeline.report.model.difference_report import DifferenceReport, Sameness
+
+SIDE, WIDTH, CLASSES = 12, 12, 8
+Changed = Callable[[Array], Array]
+
+
+def deep(layers: int) -> onnx.ModelProto:
+    """Return a network that amplifies errors: each filter's weights sum to 0, so nothing common is left.
+
+    An error's power grows by a factor of about 1.47 a layer: 1 / (1 - 1 / pi), from the covariance of
+    rectified normal numbers (Cho and Saul 2009).
+    """
+    rng = np.random.default_rng(1)
+    nodes = [helper.make_node("Cast", ["image"], ["real"], "cast", to=TensorProto.FLOAT)]
+    constants = {"mean": np.full(3, 120, np.float32), "scale": np.full(3, 1 / 60, np.float32)}
+    nodes += [
+        helper.make_node("Sub", ["real", "mean"], ["centred"], "centre"),
+        helper.make_node("Mul", ["centred", "scale"], ["unit"], "scaled"),
+        helper.make_node("Transpose", ["unit"], ["planes"], "planes", perm=[0, 3, 1, 2]),
+    ]
+    source, channels = "planes", 3
+    for number in range(layers):
+        weight = rng.normal(0, 1, (WIDTH, channels, 3, 3))
+        weight -= weight.mean((1, 2, 3), keepdims=True) if number else 0
+        weight *= np.sqrt(3 / (channels * 9)) if number else np.sqrt(2 / 27)
+        constants |= {
+            f"w{number}": weight.astype(np.float32),
+            f"b{number}": rng.normal(0, 0.1, WIDTH).astype(np.float32),
+        }
+        names = [source, f"w{number}", f"b{number}"]
+        nodes.append(
+            helper.make_node(
+                "Conv", names, [f"conv{number}"], f"conv{number}", kernel_shape=[3, 3], pads=[1] * 4
+            )
+        )
+        nodes.append(helper.make_node("Relu", [f"conv{number}"], [f"relu{number}"], f"relu{number}"))
+        source, channels = f"relu{number}", WIDTH
+    head = rng.normal(0, 1, (CLASSES, WIDTH)).astype(np.float32)
+    constants["head"] = head - head.mean(1, keepdims=True)
+    nodes += [
+        helper.make_node("GlobalAveragePool", [source], ["pooled"], "pool"),
+        helper.make_node("Flatten", ["pooled"], ["features"], "flatten"),
+        helper.make_node("Gemm", ["features", "head"], ["logits"], "gemm", transB=1),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIDE, SIDE, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", CLASSES])
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "deep", [image], [logits], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+PICTURES: Pictures = np.random.default_rng(2).integers(0, 256, (24, SIDE, SIDE, 3)).astype(np.uint8)
+
+
+def quantised(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    onnx.save(model, folder / "model.onnx")
+    recipe = QuantRecipe.parse("w8a8_asym")
+    return onnx.load(produce(folder / "model.onnx", lambda: iter([PICTURES]), recipe, folder).quantized)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    model = deep(24)
+    return model, quantised(model, tmp_path_factory.mktemp("deep"))
+
+
+@pytest.fixture(scope="module")
+def shallow(tmp_path_factory: pytest.TempPathFactory) -> "Networks":
+    model = deep(12)
+    return model, quantised(model, tmp_path_factory.mktemp("shallow"))
+
+
+def with_constants(
+    model: onnx.ModelProto, wanted: Callable[[str, Array], bool], to: Changed
+) -> onnx.ModelProto:
+    """Return a copy in which some constants are changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for one in copy.graph.initializer:
+        value = numpy_helper.to_array(one)
+        if wanted(one.name, value):
+            one.CopyFrom(numpy_helper.from_array(to(value).astype(value.dtype), one.name))
+    return copy
+
+
+def judged(a: onnx.ModelProto, b: onnx.ModelProto) -> DifferenceReport:
+    return difference_of(graph_side(a, "a"), graph_side(b, "b"), PICTURES[:16])
+
+
+Networks = tuple[onnx.ModelProto, onnx.ModelProto]
+
+
+def test_a_deep_network_that_rounding_moves_far_is_the_same(sound: Networks) -> None:
+    """It was called different below 10 dB, without a finding."""
+    found = judged(*sound)
+    assert found.logits is not None
+    assert found.logits.agreement_db < 10
+    assert (found.verdict, found.faults) == (Sameness.ROUNDING, ())
+    assert found.restored, "it says which tensors cost most"
+    assert found.rounding_db == pytest.approx(found.logits.agreement_db, abs=4)
+
+
+def test_outputs_alone_cannot_tell_such_a_network_from_another(sound: Networks) -> None:
+    recorded = graph_logits(sound[0], PICTURES[:16])
+    side = replace(graph_side(sound[0], "x.npy"), graph=None, size=None, logits=lambda _: recorded)
+    found = difference_of(graph_side(sound[1], "b"), side, PICTURES[:16])
+    assert found.verdict is Sameness.NOT_COMPARABLE
+    assert "Give both networks" in found.summary
+
+
+def test_rounding_again_is_the_same_network_with_other_roundings(sound: Networks) -> None:
+    graph = read_real_graph(sound[1])
+    again = read_real_graph(rounded_again(graph))
+    assert compare(sound[1], again.model, PICTURES[:4]).findings == ()
+    assert {len(again.all_grids), len(graph.all_grids)} == {len(graph.all_grids)}
+    for name, grids in graph.all_grids.items():
+        factor = again.all_grids[name][0].scale / grids[0].scale
+        assert (factor > 1.029).all()
+        assert (factor < 1.101).all()
+    assert rounding_db((read_real_graph(sound[0]),), PICTURES[:2]) == MOST_DB
+
+
+def scales(model: onnx.ModelProto) -> set[str]:
+    return {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+
+
+def test_ranges_that_are_all_somewhat_too_wide_are_named(shallow: Networks) -> None:
+    """Each leaves 64 steps to its tensor, which is enough at one place."""
+    wide = with_constants(shallow[1], lambda name, _: name in scales(shallow[1]), lambda value: 4 * value)
+    assert compare(shallow[0], wide, PICTURES[:8]).findings == ()
+
+    found = judged(shallow[0], wide)
+
+    assert found.verdict is Sameness.DIFFERENT
+    assert {fault.kind for fault in found.faults} == {FaultKind.COARSE_RANGE}
+    assert len(found.faults) > 5
+    tried = found.faults[0].tried
+    assert tried is not None
+    assert tried.after_db > tried.before_db + 6
+
+
+def of_weights(_: str, value: Array) -> bool:
+    return value.dtype == np.int8 and value.ndim > 1
+
+
+def test_means_that_many_layers_shift_a_little_are_named(shallow: Networks) -> None:
+    """A seventh of the weights is one step too small: 2 % of a standard deviation in each layer."""
+
+    def lower(value: Array) -> Array:
+        return np.maximum(value - (np.random.default_rng(3).random(value.shape) < 0.15), -127)
+
+    shifted = with_constants(shallow[1], of_weights, lower)
+    assert compare(shallow[0], shifted, PICTURES[:8]).findings == ()
+
+    found = judged(shallow[0], shifted)
+
+    assert found.verdict is Sameness.DIFFERENT
+    assert {fault.kind for fault in found.faults} == {FaultKind.BIAS_CORRECTION}
+    assert "conv0" not in {fault.place for fault in found.faults}, "its inputs have no mean above 0"
+    tried = found.faults[0].tried
+    assert tried is not None
+    assert tried.after_db > tried.before_db + 3
+
+
+def test_more_than_rounding_costs_is_different_without_a_finding(shallow: Networks) -> None:
+    def moved(value: Array) -> Array:
+        return np.clip(value + np.random.default_rng(3).choice([-1, 1], value.shape), -127, 127)
+
+    other = with_constants(shallow[1], of_weights, moved)
+    assert compare(shallow[0], other, PICTURES[:8]).findings == ()
+
+    found = judged(shallow[0], other)
+
+    assert (found.verdict, found.faults) == (Sameness.DIFFERENT, ())
+    assert "rounded a second time" in found.summary
+    assert found.restored
