@@ -103,8 +103,10 @@ def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
 
 
 def _closed(a: Side, b: Side) -> str:
-    names = " and ".join(side.name for side in (a, b) if side.graph is None)
-    return f"{names}: only the outputs can be compared. Give the folder of the build to look inside."
+    closed = [side for side in (a, b) if side.graph is None]
+    wanted = {"the network itself" if side.size is None else "the folder of the build" for side in closed}
+    names = " and ".join(side.name for side in closed)
+    return f"{names}: only the outputs can be compared. Give {' and '.join(sorted(wanted))} to look inside."
 
 
 @dataclass(frozen=True)
