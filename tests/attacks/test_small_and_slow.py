@@ -86,11 +86,11 @@ def test_what_is_shared_as_torch_shares_it_is_read(tmp_path: Path) -> None:
 
 
 def test_dictionaries_that_hold_each_other_are_refused(tmp_path: Path) -> None:
-    inner: dict[str, object] = {"weight": torch.ones(1)}
+    inner: dict[str, object] = {}
     for _ in range(4):
-        inner = {f"k{n}": inner for n in range(100)}
+        inner = {f"k{n}": inner for n in range(32)}
     torch.save(inner, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="hold each other so often"):
+    with pytest.raises(CheckpointError, match="has dictionaries that hold each other so often"):
         read_weights(tmp_path / "x.pt")
 
 
