@@ -152,10 +152,10 @@ def test_columns_that_the_rows_do_not_fill(tmp_path: Path) -> None:
 
 def test_columns_of_boxes_without_end() -> None:
     spelled = [
-        "".join(f"{mark}{letter}" for mark, letter in zip(marks, "bboxx", strict=True))
-        for marks in product(" _-.,;", repeat=5)
+        "".join(f"{mark}{letter}" for mark, letter in zip(marks, "bboxxmin", strict=True))
+        for marks in product(" _-.", repeat=8)
     ]
-    assert len(find_columns(["path", "label", *spelled], None, "labels.csv").boxes) == 6**5
+    assert len(find_columns(["path", "label", *spelled], None, "labels.csv").boxes) == 4**8
 
 
 def many_folders(path: Path, table: str = "") -> Path:
