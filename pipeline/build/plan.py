@@ -124,10 +124,20 @@ class Build(Compilation):
 
     @cached_property
     def measurements(self) -> Measurements:
-        """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet."""
+        """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet.
+
+        A board is measured by the worker that reaches it. This machine is measured by this process.
+        """
         if self.target.state is BuildState.NOT_BUILT:
             return NO_MEASUREMENTS
-        stage = Measure(
+        if self.device is not None:
+            self.share_out((self.measurement,), "measure", on_board=True)
+        return Measurements(StageOutput(self.make(self.measurement)))
+
+    @property
+    def measurement(self) -> Measure:
+        """The stage that measures latency and memory."""
+        return Measure(
             float_model=self.float_model,
             own=self._own,
             engine=self.engine,
@@ -138,7 +148,6 @@ class Build(Compilation):
             samples=self.samples if isinstance(self.target, HasCandidates) else None,
             max_drop=self.limits.max_drop,
         )
-        return Measurements(StageOutput(self.make(stage)))
 
     @cached_property
     def end_to_end(self) -> ReportPart | None:

@@ -15,6 +15,8 @@ WRITTEN_OUT = 10 * PICKLE_STEPS
 """Values that all steps take together. What is not shared is taken once for each container around it."""
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+_GROWING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
+"""Steps that put values into the first of those that they take, a thousand at a time in long ones."""
 _Size = list[int]
 """Of a value with all that it holds, in a list: a container grows after others have taken it."""
 
@@ -77,10 +79,11 @@ class _Machine:
             raise IndexError(step.name)
         taken = self._stack[start:]
         del self._stack[start:]
+        grown = taken.pop(0) if step.name in _GROWING else None
         size = sum(one[0] for one in taken)
         self.taken += size
-        if step.name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"):
-            taken[0][0] = size
-            self._stack.append(taken[0])
-        else:
+        if grown is None:
             self._stack += [[1 + size]] * len(step.stack_after)
+        else:
+            grown[0] += size
+            self._stack.append(grown)

@@ -80,7 +80,8 @@ def test_a_value_kept_under_a_huge_number_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_shared_as_torch_shares_it_is_read(tmp_path: Path) -> None:
     shared = {f"layer.{n}": torch.ones(2, 2) for n in range(50)}
-    torch.save({"model": shared, "ema": shared, "of": [(n, (n, n)) for n in range(50)]}, tmp_path / "x.pt")
+    long = {"of": [(n, (n, n)) for n in range(50)], "losses": [0.1 * n for n in range(200_000)]}
+    torch.save({"model": shared, "ema": shared, **long}, tmp_path / "x.pt")
     assert read_weights(tmp_path / "x.pt", lambda shapes: len(shapes) == 50, "model").keys() == shared.keys()
 
 

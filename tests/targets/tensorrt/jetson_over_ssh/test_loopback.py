@@ -19,6 +19,7 @@ from targets.reach.ssh import SshDevice
 from targets.runtime.tensorrt.candidate import candidates
 from targets.tensorrt.device import JetsonOnDevice
 from tests.targets.reach.sshd import Sshd, needs_sshd
+from tests.targets.runtime.nvpmodel_listings import install_modes, put_in_force
 from tests.targets.tensorrt.device_double import logits_of
 from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import (
     QUICK,
@@ -131,11 +132,23 @@ def test_each_batch_has_engines_of_its_own(sshd: Sshd, target: JetsonOnDevice, e
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
 
 
-def test_the_doctor_examines_a_jetson_over_the_network(target: JetsonOnDevice) -> None:
-    results = {finding.what: finding for finding in check_board(target.reached)}
-    assert results["TensorRT"].found == "10.3.0"
+@pytest.mark.parametrize("jetpack", VERSIONS)
+def test_the_doctor_examines_a_jetson_over_the_network(
+    sshd: Sshd, unpacked: dict[str, Path], jetpack: str
+) -> None:
+    """Its power mode is not in force: another program changed the GPU's limit."""
+    root = sshd.folder / "jetson"
+    sshd.use_path(install(root, jetpack, unpacked[jetpack]))
+    install_modes(root, "5" if jetpack.startswith("5") else "6")
+    put_in_force(root, "15W", "5" if jetpack.startswith("5") else "6")
+    results = {finding.what: finding for finding in check_board(sshd.device)}
+    assert results["TensorRT"].found == VERSIONS[jetpack]
     assert results["GPU"].found == "sm_87, CUDA 12.6"
-    assert results["power mode"].found == "MAXN_SUPER"
+    mode = results["power mode"]
+    assert (mode.fine, mode.command) == (False, "sudo nvpmodel -m 1")
+    assert mode.found.startswith(
+        "25W, not in force (CPU_A78_0 MAX_FREQ is 1497600, not 1344000; GPU MAX_FREQ is "
+    )
     assert results["NumPy"].found == np.__version__
     assert results["Python"].fine is True
 
