@@ -70,6 +70,8 @@ class Correction(ABC):
     """Other corrections, by word, that it cannot be combined with, each with the reason."""
     undone_by_training: ClassVar[str] = ""
     """Why training the quantised network afterwards would undo it; empty if it would not."""
+    kept_in_training: ClassVar[bool] = False
+    """Whether it prunes weights to the 2:4 pattern, which such training keeps."""
 
 
 class Preparation(Correction):

@@ -22,6 +22,7 @@ from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.replay import Replay
+from calibration.sparsity import kept_of_fours
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,28 @@ class Rates:
 class FakeQuantized(nn.Module):
     """A Q/DQ network whose integers, biases and activation scales are parameters.
 
-    `limit` is how many steps a weight may move from its start; None is no limit. The parameters start from
+    `limit` is how many steps a weight may move from its start; None is no limit. With `stays_sparse`, weights
+    that have the 2:4 pattern keep it: what was pruned stays zero. The parameters start from
     `start`, and it computes what the graph that `write_qdq` writes of them computes in onnxruntime.
     """
 
     def __init__(
-        self, graph: OnnxGraph, placement: Placement, start: Parameters, limit: float | None = 1.0
+        self,
+        graph: OnnxGraph,
+        placement: Placement,
+        start: Parameters,
+        limit: float | None = 1.0,
+        stays_sparse: bool = False,
     ) -> None:
         super().__init__()
         self.placement, self.start = placement, start
         self._replay = Replay(graph)
         self._edges = {(edge.node, edge.slot) for edge in placement.edges}
         self._index = {i: at for at, i in enumerate(start.layers)}
-        self.layers = nn.ModuleList(_FakeQuantLayer(layer, limit) for layer in start.layers.values())
+        self.layers = nn.ModuleList(
+            _FakeQuantLayer(layer, limit, kept_of_fours(layer.weight.values) if stays_sparse else None)
+            for layer in start.layers.values()
+        )
         grids = {source: start.grids[tensor] for tensor, source in placement.tensors.items()}
         self._sources = {source: at for at, source in enumerate(grids)}
         self.log_scales = nn.ParameterList(torch.tensor(float(np.log(g.scale))) for g in grids.values())
@@ -124,7 +134,9 @@ class FakeQuantized(nn.Module):
 class _FakeQuantLayer(nn.Module):
     """Integers (as float) and bias of one layer; `unit` is the size of a change of the bias."""
 
-    def __init__(self, layer: QuantizedLayer, limit: float | None) -> None:
+    def __init__(
+        self, layer: QuantizedLayer, limit: float | None, kept: NDArray[np.bool_] | None = None
+    ) -> None:
         super().__init__()
         self._start = torch.from_numpy(layer.weight.values.astype(np.float32))
         self._scales = layer.weight.scales
@@ -132,6 +144,7 @@ class _FakeQuantLayer(nn.Module):
         self._bias = torch.from_numpy(layer.bias.copy())
         self._unit = float(self._bias.abs().mean().clamp_min(1e-6))
         self._limit = limit
+        self._kept = None if kept is None else torch.from_numpy(kept)
         self.integers = nn.Parameter(self._start.clone())
         self.bias_change = nn.Parameter(torch.zeros_like(self._bias))
 
@@ -156,7 +169,8 @@ class _FakeQuantLayer(nn.Module):
         moved: Tensor = self.integers
         if self._limit is not None:
             moved = torch.maximum(torch.minimum(moved, self._start + self._limit), self._start - self._limit)
-        return moved.clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+        allowed = moved.clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+        return allowed if self._kept is None else allowed * self._kept
 
 
 def _round(x: Tensor) -> Tensor:

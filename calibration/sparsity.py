@@ -20,6 +20,20 @@ def can_be_sparse(shape: tuple[int, ...], groups: int) -> bool:
     return groups == 1 and len(shape) > 1 and shape[1] % FOUR == 0
 
 
+def kept_of_fours(weight: NDArray[np.number]) -> NDArray[np.bool_] | None:
+    """Return which two of each four weights [K, C, ...] along C are kept; None if they have not the pattern.
+
+    Those are the largest ones, so a four with more zeros keeps some of them, which training may move.
+    """
+    if weight.ndim < 2 or weight.shape[1] % FOUR:
+        return None
+    fours = np.abs(weight.astype(np.float64)).reshape(len(weight), weight.shape[1] // FOUR, FOUR, -1)
+    if ((fours != 0).sum(axis=2) > FOUR // 2).any():
+        return None
+    order = (-fours).argsort(axis=2, kind="stable").argsort(axis=2, kind="stable")
+    return (order < FOUR // 2).reshape(weight.shape)
+
+
 def sparse_rounding(
     weight: NDArray[np.float32], scales: NDArray[np.float32], hessian: NDArray[np.float64]
 ) -> QuantizedWeight:

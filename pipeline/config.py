@@ -15,6 +15,8 @@ from pipeline.reading.toml_file import bounded_toml
 from targets.validation_errors import few_errors
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+MOST_VALUES = 64
+"""Of a list in the file; a matrix repeats its settings for each row."""
 MOST_SHOWN = 20
 """Wrong values that a message names."""
 
@@ -32,9 +34,9 @@ class ExportConfig(Section):
     """Whether the model takes any number of images at once, or exactly one."""
     max_difference: float = Field(default=1e-3, gt=0)
     """Largest allowed difference of a logit between torch and the exported model."""
-    mean: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = Field(default=None, max_length=MOST_VALUES)
     """Mean of the training's normalisation, of pixels divided by 255; the model's usual one if absent."""
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(default=None, max_length=MOST_VALUES)
     """Standard deviation of the training's normalisation, of pixels divided by 255."""
     colors: Literal["RGB", "BGR"] | None = None
     """Channel order of the checkpoint, and of mean and std; RGB if absent."""
@@ -152,7 +154,9 @@ class BuildConfig(Section):
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     soak: Path | None = None
     """The soak.json that `./run soak` wrote on the device, for the report and validation.sustained_p90_ms."""
-    package: tuple[str, ...] = ()
+    power_modes: Path | None = None
+    """The power_modes.json that `./run power-modes` wrote on a Jetson, for the report."""
+    package: tuple[str, ...] = Field(default=(), max_length=MOST_VALUES)
     """Other forms of the bundle to write beside the report, such as "triton"; see `edgec package`."""
     export: ExportConfig = ExportConfig()
     """The float network as ONNX."""

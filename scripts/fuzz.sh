@@ -45,7 +45,7 @@ target() { # NAME "CORPORA" SOURCES...
 target png "png inflate" $here/png_target.c $native/{png,png_pixels,inflate,exif}.c
 target jpeg "jpeg" $here/jpeg_target.c $native/{jpeg,jpeg_bits,jpeg_scan,jpeg_inverse,jpeg_pixels,exif}.c
 target footer "footer" $here/footer_target.c $native/{engine_file,executor,footer,workers}.c
-target serve "serve" $here/serve_target.c $serve/{camera_frame,infer,jobs,kserve,memory_requests,parameters,regions,request,text}.c \
+target serve "serve" $here/serve_target.c $(find $serve -name '*.c' ! -name serve.c) \
     $library/{context,network,failure,frame,json}.c $native/{executor,workers,fit,resize}.c
 if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
     .venv/bin/python -m tests.fuzz.fuzz_readers "$seconds" out/fuzz 2>out/fuzz/readers.log || failed=1

@@ -21,7 +21,7 @@ class StructuredSparsity(WeightRounding):
     summary = "2:4 sparsity for NVIDIA's GPUs, pruned and rounded by second order (SparseGPT)"
     needs = frozenset({Need.IMAGES, Need.MOMENTS, Need.COVARIANCES})
     pointless: ClassVar = {Scheme.ASYM: "is for processors, whose kernels skip no zeros"}
-    undone_by_training = "training moves weights that were pruned"
+    kept_in_training = True
     conflicts: ClassVar = {
         "ada": "learning to round moves weights that were pruned",
         "nosat": "each chooses all weights",

@@ -207,13 +207,15 @@ class Compilation(Request):
         """Let the workers run independent stages, whose results `make` then finds.
 
         on_board: they run the engine, on the board if the build has one.
-        Without workers nothing is done. Raises UnitError for the first that failed, when all others are done.
+        Without workers nothing is done, nor for what the store has. Raises what `FinishedUnit.value` does for
+        the first that failed, when all others are done.
         """
         if isinstance(self.workers, Here):
             return
         board = self.config.device if on_board else None
         units = requested_units(stages, self.store.root, what, self.config, board)
-        ended = list(self.workers.run(units, self.progress))
+        missing = [unit for unit in units if not self.store.holds(unit.stage)]
+        ended = list(self.workers.run(missing, self.progress)) if missing else []
         for one in ended:
             one.value()
 

@@ -7,6 +7,7 @@ entry that they share.
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -107,6 +108,8 @@ def read_part(folder: Path) -> WrittenPart:
     record = load_record(PartRecord, folder / RECORD, "part of a validation", SCHEMA_VERSION)
     if not record.number <= record.of <= MOST_SHARDS:
         raise UsageError(f"{folder} is not a part of edgec: it says that it is shard {record.shard}.")
+    if twice := next((place for place, count in Counter(record.products).items() if count > 1), None):
+        raise UsageError(f"{folder} is not a part of edgec: it lists {twice!r} twice.")
     return WrittenPart(folder, record, tuple(_stored(folder, place) for place in record.products))
 
 

@@ -28,6 +28,7 @@ from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
+from pipeline.stages.read_power_modes import ReadPowerModes
 from pipeline.stages.read_soak import ReadSoak
 from pipeline.stages.refuse_leak import RefuseLeak, TrainingImages
 from pipeline.stages.report import WriteReport
@@ -123,10 +124,20 @@ class Build(Compilation):
 
     @cached_property
     def measurements(self) -> Measurements:
-        """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet."""
+        """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet.
+
+        A board is measured by the worker that reaches it. This machine is measured by this process.
+        """
         if self.target.state is BuildState.NOT_BUILT:
             return NO_MEASUREMENTS
-        stage = Measure(
+        if self.device is not None:
+            self.share_out((self.measurement,), "measure", on_board=True)
+        return Measurements(StageOutput(self.make(self.measurement)))
+
+    @property
+    def measurement(self) -> Measure:
+        """The stage that measures latency and memory."""
+        return Measure(
             float_model=self.float_model,
             own=self._own,
             engine=self.engine,
@@ -137,7 +148,6 @@ class Build(Compilation):
             samples=self.samples if isinstance(self.target, HasCandidates) else None,
             max_drop=self.limits.max_drop,
         )
-        return Measurements(StageOutput(self.make(stage)))
 
     @cached_property
     def end_to_end(self) -> ReportPart | None:
@@ -227,6 +237,14 @@ class Build(Compilation):
         return ReportPart(self.make(ReadSoak(InputFile(record, record.name), self.engine)))
 
     @cached_property
+    def power_modes(self) -> ReportPart | None:
+        """What a Jetson sustained in each power mode, if its record is given."""
+        record = self.config.power_modes
+        if record is None:
+            return None
+        return ReportPart(self.make(ReadPowerModes(InputFile(record, record.name), self.engine)))
+
+    @cached_property
     def report(self) -> ReportFiles:
         """Everything that was measured."""
         return ReportFiles(self.make(self._report(self.measurements)))
@@ -290,6 +308,6 @@ class Build(Compilation):
 
     def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
         """Return the parts of the report that stages of their own measure, with or without times."""
-        times = (self.end_to_end, self.sustained) if timed else ()
+        times = (self.end_to_end, self.sustained, self.power_modes) if timed else ()
         found = (self.sensitivity, self.robustness, self.fp8, self.diagnosis, *times)
         return tuple(part for part in found if part is not None)

@@ -51,6 +51,11 @@ class Request:
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         if config.soak is not None and not config.soak.is_file():
             raise UsageError(f"soak is {config.soak}, which is not a file. Give a soak.json from a device.")
+        if config.power_modes is not None and not config.power_modes.is_file():
+            raise UsageError(
+                f"power_modes is {config.power_modes}, which is not a file. Give a power_modes.json from a"
+                " Jetson."
+            )
         self.dataset = self.model.open_images(
             self._location(), config.labels, config.class_order, self.digests
         )

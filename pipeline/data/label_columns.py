@@ -91,7 +91,8 @@ def find_columns(columns: list[str], kind: str | None, where: str) -> Columns:
     used = (path, split, *(name for name, _ in held_out))
     boxes = tuple(column for column in columns if _reduced(column) in BOXES)
     folds = tuple(column for column in columns if _reduced(column) in FOLDS)
-    rest = tuple(column for column in columns if column not in (*used, *boxes, *folds))
+    known = {*used, *boxes, *folds}
+    rest = tuple(column for column in columns if column not in known)
     if not kinds and len(rest) > 1:
         return Columns(path, split, None, None, rest, held_out, boxes=boxes, unread=folds)
     if not kinds:

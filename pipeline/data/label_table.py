@@ -114,8 +114,9 @@ def _refuse_boxes(read: Sequence[Entry], boxes: Sequence[str], where: str) -> No
 def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
     """Say how many pictures lie beside the listed ones without being listed."""
     listed_files = {entry.path for entry in found}
-    folders = {str(PurePosixPath(path).parent) for path in listed_files} - {"."}
-    there = {name for folder in folders for name in tree.below(folder)}
+    folders = {PurePosixPath(path).parent for path in listed_files} - {PurePosixPath()}
+    outermost = (one for one in folders if folders.isdisjoint(one.parents))
+    there = {name for folder in outermost for name in tree.below(str(folder))}
     unlisted = [
         name
         for name in sorted(there - listed_files)
@@ -144,6 +145,7 @@ class _Lines:
     def __init__(self, text: io.TextIOBase) -> None:
         self._text = text
         self.in_row = 0
+        self.characters = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -151,6 +153,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._text.readline(LABELS_ROW + 1)
         self.in_row += len(line)
+        self.characters += len(line)
         if self.in_row > LABELS_ROW:
             raise csv.Error(f"a row has more than {LABELS_ROW:,} characters")
         if not line:
@@ -161,12 +164,18 @@ class _Lines:
 def _rows(lines: "csv.DictReader[str]", source: _Lines, where: str) -> Iterator[tuple[dict[str, str], int]]:
     """Yield the values by column and the number of each line."""
     source.in_row = 0
+    columns = len(lines.fieldnames or ())
     for count, line in enumerate(lines):
         source.in_row = 0
         if any(line.pop("\0", None) or ()):
             raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
         if count >= LABELS_ROWS:
             raise DataError(f"{where} has more than {LABELS_ROWS:,} rows.")
+        if (count + 1) * columns > LABELS_ROW + source.characters:  # each value is followed by a mark
+            raise DataError(
+                f"{where}, line {lines.line_num}: the rows lack most values of the {columns:,} columns."
+                " Remove columns that are empty."
+            )
         yield {key: (value or "").strip() for key, value in line.items()}, lines.line_num
 
 

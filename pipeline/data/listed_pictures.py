@@ -37,16 +37,14 @@ def _by_name(tree: Tree, top: str, paths: Sequence[str], found: Sequence[str], w
 
     So numbers of pictures in a column `id` are understood, without the folder and the ending.
     """
+    lengths = sorted({written.count("/") + 1 for written, path in zip(paths, found, strict=True) if not path})
     by_end: dict[str, list[str]] = {}
     for name in tree.below(top):
         picture = PurePosixPath(name)
         if picture.suffix.lower() in SUFFIXES and not is_litter(picture):
-            for end in {picture.name, picture.stem}:
+            for end in _ends(name, lengths) | _ends(str(picture.with_suffix("")), lengths):
                 by_end.setdefault(end, []).append(name)
-    made = [
-        path or _only_one(by_end.get(PurePosixPath(written).name, []), written)
-        for written, path in zip(paths, found, strict=True)
-    ]
+    made = [path or _only(by_end.get(written, ())) for written, path in zip(paths, found, strict=True)]
     if count := sum(map(bool, made)) - sum(map(bool, found)):
         logging.getLogger("edgec.data").warning(
             "%s: found %d pictures by their names, in other folders or with endings", where, count
@@ -54,11 +52,14 @@ def _by_name(tree: Tree, top: str, paths: Sequence[str], found: Sequence[str], w
     return made
 
 
-def _only_one(names: Sequence[str], written: str) -> str:
-    """Return the only path that ends in what is written, with its own ending or without; empty otherwise."""
-    spelled = {name: (f"/{name}", f"/{PurePosixPath(name).with_suffix('')}") for name in names}
-    meant = [name for name, ways in spelled.items() if any(one.endswith(f"/{written}") for one in ways)]
-    return meant[0] if len(meant) == 1 else ""
+def _ends(name: str, lengths: Sequence[int]) -> set[str]:
+    """Return the last parts of a path, so many of them."""
+    parts = name.split("/")
+    return {"/".join(parts[-length:]) for length in lengths if length <= len(parts)}
+
+
+def _only(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ""
 
 
 def _path(tree: Tree, top: str, written: str) -> str:

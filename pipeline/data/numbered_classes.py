@@ -16,7 +16,7 @@ from pipeline.reading.reading_limits import NAMES_BYTES
 ClassOrder = Literal["numbers", "text", "list", "imagenet"]
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
 """Files beside the pictures that may name the classes, one a line."""
-_NUMBERED = re.compile(r"(\D*)(\d+).*", re.DOTALL)
+_NUMBERED = re.compile(r"(\D*)(\d{1,18})(?!\d).*", re.DOTALL)
 """What stands before the first number, that number, and the rest, as in 2, class2, or 2_cat."""
 
 

@@ -1,5 +1,6 @@
 """A data set with the classes of a model, which may be more than its own, in the model's order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -45,7 +46,8 @@ def relabelled(dataset: Dataset, classes: Sequence[str], source: str) -> Dataset
     own = dataset.classes
     if not place.keys() >= set(own) and all(find_class(name) for name in own):
         usual = usual_names(classes)  # ImageNet's may be called by WordNet ID in one of the two
-        place = {name: number for number, name in enumerate(usual) if usual.count(name) == 1}
+        times = Counter(usual)
+        place = {name: number for number, name in enumerate(usual) if times[name] == 1}
         own = usual_names(own)
     unknown = [name for name, called in zip(dataset.classes, own, strict=True) if called not in place]
     if unknown:

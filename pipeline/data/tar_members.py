@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from pipeline.errors import DataError
 from pipeline.reading.plain_file import is_plain, most_unpacked
-from pipeline.reading.reading_limits import TAR_NAME_BYTES
+from pipeline.reading.reading_limits import TAR_NAME_BYTES, TAR_PAX_RECORDS
 
 GZIPPED = (".tar.gz", ".tgz")
 ENDINGS = (".tar", *GZIPPED)
@@ -117,7 +117,9 @@ def _padded(size: int) -> int:
 def _pax_records(content: bytes) -> dict[str, str]:
     """Return the records of a pax header: "<length> <key>=<value>\\n" each (POSIX.1-2001, pax)."""
     records: dict[str, str] = {}
-    while content:
+    for _ in range(TAR_PAX_RECORDS):
+        if not content:
+            return records
         digits = content.partition(b" ")[0]
         length = int(digits) if digits.isdigit() else 0
         if not len(digits) < length <= len(content):
@@ -125,7 +127,7 @@ def _pax_records(content: bytes) -> dict[str, str]:
         key, _, value = content[len(digits) + 1 : length - 1].decode().partition("=")
         records[key] = value
         content = content[length:]
-    return records
+    raise ValueError(f"a pax header of more than {TAR_PAX_RECORDS} records")
 
 
 def is_shard(path: Path) -> bool:

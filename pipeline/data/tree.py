@@ -7,6 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -173,7 +174,8 @@ class ZipTree:
         if any(member.flag_bits & 1 for member in members.values()):
             raise DataError(f"{path} is encrypted. Unpack it and give the folder.")
         self._folders = sorted(name for name in members if name.endswith("/"))
-        self._members = {name: member for name, member in members.items() if not name.endswith("/")}
+        self._members = {name: member for name, member in sorted(members.items()) if name[-1:] != "/"}
+        self._names = list(self._members)
         self._digests: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -195,20 +197,20 @@ class ZipTree:
 
     def below(self, top: str) -> list[str]:
         """Return the members below a folder, sorted."""
-        return sorted(name for name in self._members if not top or name.startswith(f"{top}/"))
+        return _within(self._names, top)
 
     def folders(self, top: str = "") -> list[str]:
         """Return the names of the folders in a folder, or at the top level; empty ones may be listed."""
         above = PurePosixPath(top).parts
-        folders = {PurePosixPath(name).parts for name in self._folders}
-        folders |= {PurePosixPath(name).parts[:-1] for name in self._members}
+        folders = {PurePosixPath(name).parts for name in _within(self._folders, top)}
+        folders |= {PurePosixPath(name).parts[:-1] for name in _within(self._names, top)}
         depth = len(above)
         return sorted({path[depth] for path in folders if path[:depth] == above and len(path) > depth})
 
     def files(self, top: str) -> list[str]:
         """Return the names of the members in a folder, or at the top level, sorted."""
         start = f"{top}/" if top else ""
-        inside = (name.removeprefix(start) for name in self._members if name.startswith(start))
+        inside = (name.removeprefix(start) for name in self.below(top))
         return sorted(name for name in inside if "/" not in name)
 
     def identity(self, folder: str) -> object:
@@ -316,6 +318,14 @@ def _files_below(folder: Path, top: str, left_out: _LeftOut) -> Iterator[str]:
 def _inode(place: Path) -> tuple[int, int]:
     status = place.stat()
     return status.st_dev, status.st_ino
+
+
+def _within(names: Sequence[str], top: str) -> list[str]:
+    """Return those of sorted names that begin with a folder's; a data set asks for each of its folders."""
+    if not top:
+        return list(names)
+    first = bisect_left(names, f"{top}/")
+    return list(names[first : bisect_left(names, f"{top}0", first)])  # 0 comes after /
 
 
 def _with_slashes(name: str) -> str:

@@ -103,8 +103,10 @@ def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
 
 
 def _closed(a: Side, b: Side) -> str:
-    names = " and ".join(side.name for side in (a, b) if side.graph is None)
-    return f"{names}: only the outputs can be compared. Give the folder of the build to look inside."
+    closed = [side for side in (a, b) if side.graph is None]
+    wanted = {"the network itself" if side.size is None else "the folder of the build" for side in closed}
+    names = " and ".join(side.name for side in closed)
+    return f"{names}: only the outputs can be compared. Give {' and '.join(sorted(wanted))} to look inside."
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,9 @@ def _first_of(judged: Judged) -> str:
     if judged.findings:
         first = judged.findings[0]
         more = f", and {len(judged.findings) - 1} more" if len(judged.findings) > 1 else ""
-        return f". First: {first.kind} at {first.place}{more}. {first.evidence}."
+        return (
+            f". First: {first.kind} at {first.place}{more}. {first.evidence[0].upper()}{first.evidence[1:]}."
+        )
     if judged.found is None:
         return ". Only the outputs could be compared, and no usual change explains them."
     if judged.cost is not None and not judged.cost.explains_it:

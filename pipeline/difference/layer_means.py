@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.difference.channelwise_fit import ChannelAffine
 from pipeline.difference.decibels import by_channel
-from pipeline.difference.place import Array, Sides
+from pipeline.difference.place import Array, GraphPlace, Sides
+from pipeline.difference.real_graph import LAYERS
 
 OTHER_GAIN = 0.1
 """Gains this far from 1 are meant: B holds the tensor on another scale."""
@@ -46,9 +47,16 @@ def shift_of(found: Array, expected: Array) -> MeanShift:
     return MeanShift(by, float(np.sqrt(((by / spread) ** 2).mean())))
 
 
+def layer_place(sides: Sides, tensor: str) -> GraphPlace:
+    """Return where A computes a tensor. A first layer is given A's values: B may fold what is before it."""
+    node = sides.a.producer(tensor)
+    is_first = node is not None and node.operator in LAYERS and not set(node.inputs) & sides.a.behind_layer
+    return sides.first_layer(tensor) if is_first else sides.place(tensor)
+
+
 def mean_shift(sides: Sides, rescaled: Mapping[str, ChannelAffine], tensor: str) -> MeanShift | None:
     """Return the shift of a layer's output; None where B has no such layer, or other gains here."""
-    place = sides.place(tensor)
+    place = layer_place(sides, tensor)
     if place.layer is None or place.counterpart is None or place.counterpart.operator != place.node.operator:
         return None
     gains = [rescaled[name].gain for name in (tensor, *place.given) if name in rescaled]

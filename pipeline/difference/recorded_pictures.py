@@ -146,6 +146,13 @@ def _pixel_changes(now: Prepared) -> Iterator[PreparationStep]:
         ("pixels", FaultKind.PICTURE_GEOMETRY, "mirrored", turned, lambda p: p[:, :, ::-1]),
         ("pixels", FaultKind.PICTURE_GEOMETRY, "upside down", turned, lambda p: p[:, ::-1]),
         ("pixels", FaultKind.PICTURE_GEOMETRY, "turned by 180 degrees", turned, lambda p: p[:, ::-1, ::-1]),
+        (
+            "pixels",
+            FaultKind.NORMALISATION,
+            "inverted, white for black",
+            "Invert in both or none.",
+            _inverted,
+        ),
         ("pixels", FaultKind.NORMALISATION, "with video levels, 16 to 235", "Expand the levels.", _video),
     ]
     if now.preprocessing.channels == 3:
@@ -164,6 +171,10 @@ def _pixel_changes(now: Prepared) -> Iterator[PreparationStep]:
 
 def _turned(times: int) -> PixelChange:
     return lambda pictures: np.rot90(pictures, times, (1, 2))
+
+
+def _inverted(pictures: Pictures) -> Pictures:
+    return 255 - pictures
 
 
 def _video(pictures: Pictures) -> Pictures:

@@ -5,7 +5,7 @@ Small errors add up with depth. How far they may is measured with the networks' 
 or too narrow, and biases that do not take back what rounding of weights does to the means. Both are tried.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from pipeline.difference.decibels import ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.layer_check import layer_constants
-from pipeline.difference.layer_means import MeanShift, mean_shift
+from pipeline.difference.layer_means import MeanShift, layer_place, mean_shift
 from pipeline.difference.place import Array, Sides
 from pipeline.difference.real_graph import TensorGrid
 from pipeline.difference.remedies import agreement_with, grids_of, with_range
@@ -30,7 +30,7 @@ POOR_DB = 20.0
 MARGIN_DB = 4.0
 """Networks may be so much further apart than rounding a second time puts them: its size varies from one
 rounding to the next, and weights and ranges are chosen on other pictures."""
-GAIN_DB = 3.0
+WIDE_RANGES_DB, SHIFTED_MEANS_DB = 6.0, 3.0
 """A fault in many places is named if its remedy in all of them brings the logits so much closer."""
 WIDE = 1.5
 """A step is too large from this multiple of the one that A's values need."""
@@ -71,24 +71,30 @@ def rounding_cost(found: NetworkComparison, agreement_db: float) -> RoundingCost
 
     Where they agree badly, look for small faults in many places.
     """
-    again = rounding_db((found.sides.a, found.sides.b), found.pictures)
-    findings = tuple(_in_many_places(found)) if agreement_db < POOR_DB else ()
-    return RoundingCost(agreement_db, again, findings)
+    cost = RoundingCost(agreement_db, rounding_db((found.sides.a, found.sides.b), found.pictures))
+    if not cost.is_high:
+        return cost
+    network = RepairedGraph.of(found.sides, found.rescaled)
+    findings = _if_it_helps(found, network, _with_ranges(network), WIDE_RANGES_DB, _ranges)
+    if not findings and not cost.explains_it:  # what the network's own rounding costs has shifts in it
+        findings = _if_it_helps(found, network, _with_means(network), SHIFTED_MEANS_DB, _means)
+    return replace(cost, findings=findings)
 
 
-def _in_many_places(found: NetworkComparison) -> Iterator[Discrepancy]:
-    sides = found.sides
-    ours, theirs = sides.a_values[sides.a.output], sides.b_values[sides.b.output]
-    agreement = ratio_db(ours, theirs.reshape(ours.shape))
-    network = RepairedGraph.of(sides, found.rescaled)
-    for change, named in ((_with_ranges, _ranges), (_with_means, _means)):
-        changed = change(network)
-        if changed is None:
-            continue
-        after = agreement_with(changed.model, ours, found.pictures)
-        if after is not None and after >= agreement + GAIN_DB:
-            network, agreement = changed, after
-            yield from named(found)
+def _if_it_helps(
+    found: NetworkComparison,
+    network: RepairedGraph,
+    changed: RepairedGraph | None,
+    gain_db: float,
+    named: Callable[[NetworkComparison], Iterator[Discrepancy]],
+) -> tuple[Discrepancy, ...]:
+    """Return the findings that a change takes away, if it brings the logits closer by `gain_db`."""
+    ours = found.sides.a_values[found.sides.a.output]
+    if changed is None:
+        return ()
+    before, after = (agreement_with(one.model, ours, found.pictures) for one in (network, changed))
+    helps = before is not None and after is not None and after >= before + gain_db
+    return tuple(named(found)) if helps else ()
 
 
 def _with_ranges(network: RepairedGraph) -> RepairedGraph | None:
@@ -162,7 +168,7 @@ def with_every_shift(found: NetworkComparison) -> NetworkComparison:
 def _means(found: NetworkComparison) -> Iterator[Discrepancy]:
     """Name the layers whose means are shifted, by other biases or by rounded weights."""
     for tensor, shift in _shifts(found.sides, found.rescaled):
-        place = found.sides.place(tensor)
+        place = layer_place(found.sides, tensor)
         constants = layer_constants(found.sides, place, None)
         if shift.share < SHIFTED or constants is None:
             continue

@@ -17,7 +17,7 @@ from pipeline.known_devices import find_device
 from pipeline.matrix.matrix_config import MatrixConfig, RowFilter, repeated
 from pipeline.models.foreign.description import is_foreign
 from pipeline.models.zoo import find_model
-from pipeline.reading.reading_limits import MATRIX_PATTERNS, MATRIX_ROWS
+from pipeline.reading.reading_limits import MATRIX_PATTERN, MATRIX_PATTERNS, MATRIX_ROWS
 from targets.errors import UnknownTarget
 from targets.registry import REACHED, names
 
@@ -130,10 +130,20 @@ def _refuse_too_many(matrix: MatrixConfig, models: int, file: Path) -> None:
             f"{file}: include and exclude have {patterns:,} patterns; up to {MATRIX_PATTERNS} are allowed."
             " Write * or [ab] for several names."
         )
+    given = (pattern for one in filters for axis in AXES for pattern in _patterns(getattr(one, axis)))
+    if long := next((pattern for pattern in given if len(pattern) > MATRIX_PATTERN), None):
+        raise UsageError(
+            f"{file}: the pattern {long[:20]!r}... has {len(long):,} characters; up to {MATRIX_PATTERN} are"
+            " allowed. Write * for a part of it."
+        )
 
 
 def _count(patterns: str | list[str]) -> int:
     return int(patterns != "*") if isinstance(patterns, str) else len(patterns)
+
+
+def _patterns(patterns: str | Sequence[str]) -> Sequence[str]:
+    return [patterns] if isinstance(patterns, str) else patterns
 
 
 def _settings(name: str, given: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -222,5 +232,4 @@ def _printed(text: str) -> str:
 
 
 def _matches(value: str, patterns: str | Sequence[str]) -> bool:
-    each = [patterns] if isinstance(patterns, str) else patterns
-    return any(fnmatchcase(value, pattern) for pattern in each)
+    return any(fnmatchcase(value, pattern) for pattern in _patterns(patterns))

@@ -11,9 +11,10 @@ from pipeline.data.imagenet_classes import SOME_OF_IMAGENET, imagenet_classes
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
 from pipeline.models.dialects import classifier_of, renamed
-from pipeline.models.keras import from_keras, read_keras
+from pipeline.models.keras import keras_weights
 from pipeline.models.weights.content import ADVICE, read_content
 from pipeline.models.weights.state_dicts import (
+    MOST_SETS,
     Fitting,
     StateDict,
     choose,
@@ -94,7 +95,7 @@ def _weights_for(
 ) -> Weights:
     """Read weights for `model`; those of Keras are converted to the model's normalisation."""
     if checkpoint.suffix in (".h5", ".keras") and checkpoint.is_file():
-        found = from_keras(read_keras(checkpoint), model.mean, model.std)
+        found = keras_weights(checkpoint, model.mean, model.std)
         return {key: _checked(value, key, checkpoint) for key, value in found.items()}
     return read_weights(checkpoint, fits, wanted, say)
 
@@ -121,6 +122,8 @@ def read_weights(
     sets = state_dicts(content)
     if not sets:
         raise CheckpointError(_no_weights(content, path))
+    if len(sets) > MOST_SETS:
+        raise CheckpointError(f"{path} has more than {MOST_SETS:,} sets of weights. {ADVICE}")
     fitting = [one for found in sets for one in _fitting(found, fits)]
     if not fitting:
         return _not_fitting(sets[0], content, path)

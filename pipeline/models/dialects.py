@@ -25,10 +25,10 @@ TRANSFORMERS = (
     (re.compile(r"^resnet\.embedder\.embedder\.normalization\."), "bn1."),
     (re.compile(r"\.shortcut\.convolution\."), ".downsample.0."),
     (re.compile(r"\.shortcut\.normalization\."), ".downsample.1."),
-    (re.compile(r"\.layer\.(\d+)\.convolution\."), lambda found: f".conv{int(found[1]) + 1}."),
-    (re.compile(r"\.layer\.(\d+)\.normalization\."), lambda found: f".bn{int(found[1]) + 1}."),
+    (re.compile(r"\.layer\.(\d{1,4})\.convolution\."), lambda found: f".conv{int(found[1]) + 1}."),
+    (re.compile(r"\.layer\.(\d{1,4})\.normalization\."), lambda found: f".bn{int(found[1]) + 1}."),
     (
-        re.compile(r"^resnet\.encoder\.stages\.(\d+)\.layers\.(\d+)\."),
+        re.compile(r"^resnet\.encoder\.stages\.(\d{1,4})\.layers\.(\d+)\."),
         lambda found: f"layer{int(found[1]) + 1}.{found[2]}.",
     ),
 )

@@ -187,6 +187,20 @@ def _blocks(blocks: tuple[int, ...]) -> list[tuple[str, bool]]:
     ]
 
 
+def keras_weights(path: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
+    """Read one of those networks under our names, for inputs normalised with `mean` and `std`.
+
+    Raises CheckpointError for a file that is damaged, or of another network.
+    """
+    try:
+        return from_keras(read_keras(path), mean, std)
+    except (ValueError, LookupError, RuntimeError) as error:  # of NumPy and torch, for other shapes
+        raise CheckpointError(
+            f"{path} has arrays that are not those of Keras' {NAMES} ({error}). Export another network as"
+            " ONNX and give that as the model."
+        ) from error
+
+
 def from_keras(values: Arrays, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
     """Return weights under our names for inputs normalised with `mean` and `std`.
 

@@ -44,6 +44,8 @@ ZIP_LIST_SHARE = 4
 """The largest share of a longer zip that its list may have: one byte in this many."""
 TAR_NAME_BYTES = 1 << 16
 """Of a tar's header for a long name, and of its pax headers."""
+TAR_PAX_RECORDS = 64
+"""Records of one of a tar's pax headers; each member may have such a header."""
 TAR_LABEL_BYTES = 1 << 16
 """Of a picture's x.cls or x.json in a tar; a longer one counts as no label."""
 TAR_SHARDS = 100_000
@@ -54,6 +56,8 @@ MATRIX_ROWS = 4_096
 """Rows of a matrix, before its filters: four short lists multiply to millions."""
 MATRIX_PATTERNS = 256
 """Patterns in the filters of a matrix, each of which is compared with each row."""
+MATRIX_PATTERN = 256
+"""Characters of such a pattern: one of n brackets takes time in proportion to n squared."""
 WEIGHTS_LIST_BYTES = 8 << 20
 """Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
 WEIGHTS_DIMENSIONS = 64

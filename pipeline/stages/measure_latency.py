@@ -50,6 +50,7 @@ class Measure(Stage):
 
     name: ClassVar[str] = "measure"
     is_measurement: ClassVar[bool] = True
+    has_float_bits: ClassVar[bool] = False
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: FloatModel

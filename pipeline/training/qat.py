@@ -137,7 +137,10 @@ class QatTrainer:
     def __init__(self, config: QatConfig, subject: QatStart) -> None:
         self.config, self.subject = config, subject
         self.teacher = Replay(subject.graph)
-        self.network = FakeQuantized(subject.graph, subject.placement, subject.start, limit=None)
+        sparse = any(one.kept_in_training for one in subject.recipe.of_kind(Correction))
+        self.network = FakeQuantized(
+            subject.graph, subject.placement, subject.start, limit=None, stays_sparse=sparse
+        )
         rates = Rates(config.weight_rate, config.bias_rate, config.scale_rate)
         self.optimiser = torch.optim.Adam(self.network.groups(rates))
         self._rates = [group["lr"] for group in self.optimiser.param_groups]

@@ -2,12 +2,14 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from queue import Empty, Queue
 from typing import Any, ClassVar, TypeVar, assert_never
 
 import dask
-from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, get_worker
 from distributed.client import FutureCancelledError
 from distributed.core import Status
 from distributed.scheduler import KilledWorker
@@ -24,6 +26,8 @@ SILENT_S = 30.0
 """After so many seconds without an answer, a worker of our own cluster is given up and its units go to
 others."""
 CONNECT_S = 20
+LOOK_S = 1.0
+"""Seconds after which we look whether more workers have joined."""
 SBATCH_TEST = ("sbatch", "--test-only")
 PLENTY = 1e9
 """The amount of a resource that only marks some workers, and never runs out."""
@@ -96,11 +100,37 @@ class DaskWorkers:
         """Do all units and yield each as it ends. Raises ClusterError if the scheduler is lost."""
         with naming_a_lost_scheduler():
             self._check(units, progress)
-        waiting = {self._submitted(unit): unit for unit in units}
+        waiting, ended = list(units), Queue[Future[Any]]()
+        at_work: dict[Future[Any], Unit[R]] = {}
         with progress.task(f"units on {self.count} workers", len(units)) as advance:
-            for future in as_completed(list(waiting), loop=self._client.loop):
-                yield self._ended(future, waiting[future])
-                advance(1)
+            while waiting or at_work:
+                with naming_a_lost_scheduler():
+                    for unit in self._startable(waiting, at_work.values()):
+                        waiting.remove(unit)
+                        future = self._submitted(unit)
+                        at_work[future] = unit
+                        future.add_done_callback(ended.put)
+                with suppress(Empty):
+                    future = ended.get(timeout=LOOK_S)
+                    yield self._ended(future, at_work.pop(future))
+                    advance(1)
+
+    def _startable(self, waiting: Sequence[Unit[R]], at_work: Iterable[Unit[R]]) -> list[Unit[R]]:
+        """Return the next units for workers that have none.
+
+        Given all units, the scheduler would hand them out at once, and take long ones back from a worker that
+        is late only after many seconds in which another has nothing to do.
+        """
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        busy = Counter(frozenset(self._needed(unit)) for unit in at_work)
+        found = []
+        for unit in waiting:
+            needed = frozenset(self._needed(unit))
+            able = sum(worker["nthreads"] for worker in workers if needed <= set(worker["resources"]))
+            if busy[needed] < max(1, able):
+                busy[needed] += 1
+                found.append(unit)
+        return found
 
     def _needed(self, unit: Unit[R]) -> dict[str, float]:
         """Return how much of which resources a unit takes."""
@@ -171,6 +201,7 @@ def dask_workers(place: Place) -> Iterator[DaskWorkers]:
         "distributed.scheduler.worker-ttl": f"{SILENT_S}s",
         "distributed.logging.distributed": "error",
         "distributed.worker.daemon": False,  # stages start processes of their own
+        "distributed.worker.profile.enabled": False,  # looks at each thread 100 times a second
     }
     with ExitStack() as opened:
         opened.enter_context(dask.config.set(settings))

@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
+from targets.errors import DeviceError
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -56,10 +57,16 @@ class Failure:
     message: str
     log: str = ""
     is_bug: bool = False
+    by_board: bool = False
+    """Whether it is the board's fault: a board that is like it may do the unit."""
 
 
 class UnitError(PipelineError):
     """A unit failed, and what depends on it cannot be made."""
+
+
+class UnitOnBoardError(DeviceError):
+    """A board failed while a unit used it."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,14 @@ class FinishedUnit(Generic[R]):
     failure: Failure | None = None
 
     def value(self) -> R:
-        """Return the result. Raises UnitError that says where it failed, why, and how to repeat it."""
+        """Return the result.
+
+        Raises UnitOnBoardError if the board failed, else UnitError: where it failed, why, how to repeat it.
+        """
         if self.failure is None:
             return self.result  # type: ignore[return-value] # a unit without a failure has its result
+        if self.failure.by_board:
+            raise UnitOnBoardError(f"{self.unit.title}, on {self.worker}: {self.failure.message}")
         read = "".join(f"\n  {name} {digest}" for name, digest in self.unit.inputs.items())
         log = f"\n{self.failure.log.rstrip()}" if self.failure.log else ""
         digest = self.unit.digest[:SHOWN_LETTERS]

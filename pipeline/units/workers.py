@@ -10,7 +10,7 @@ from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from pipeline.progress import Advance, Progress
 from pipeline.units.unit import Failure, FinishedUnit, Unit
-from targets.errors import TargetError
+from targets.errors import DeviceError, TargetError
 
 R = TypeVar("R")
 EXPECTED = (PipelineError, TargetError, CalibrationError)
@@ -49,7 +49,7 @@ def done_by(unit: Unit[R], worker: str, progress: Progress) -> FinishedUnit[R]:
     try:
         return FinishedUnit(unit, worker, unit.run(kept), time.perf_counter() - start)
     except EXPECTED as error:
-        failure = Failure(str(error), kept.text)
+        failure = Failure(str(error), kept.text, by_board=isinstance(error, DeviceError))
     except Exception as error:  # a bug: its log has to reach the one who can mend it
         message = f"{type(error).__name__}: {error}"
         failure = Failure(message, f"{kept.text}{traceback.format_exc()}", is_bug=True)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from .machine import read_state
+from .nvpmodel import asked_mode
 from .system_files import text_of
+from .tegra import is_jetson
 from .tensorrt.gpu_access import explanation
-from .tensorrt.tegra import is_jetson
 
 OLDEST_PYTHON = (3, 8)
 OLDEST_YEAR = 2020
@@ -106,12 +107,19 @@ def _jetson(root: Path) -> Iterator[BoardFinding]:
     else:
         yield BoardFinding("GPU", facts.gpu_problem, False, _command_in(facts.gpu_problem))
     yield _tensorrt(facts.tensorrt, find_trtexec())
-    yield BoardFinding("power mode", facts.power_mode or "unknown: nvpmodel does not answer", None)
+    yield _power_mode(facts.power_mode)
     locked = are_locked(root)
     if locked or can_be_locked(root):
         yield BoardFinding("clocks", "locked" if locked else "can be locked to measure", True)
     else:
         yield BoardFinding("clocks", "cannot be locked to measure", False, sudo_rule())
+
+
+def _power_mode(found: str) -> BoardFinding:
+    mode = asked_mode()
+    if mode is None or found == mode.name:
+        return BoardFinding("power mode", found or "unknown: nvpmodel does not answer", None)
+    return BoardFinding("power mode", found, False, f"sudo nvpmodel -m {mode.number}")
 
 
 def _tensorrt(version: str, trtexec: str) -> BoardFinding:

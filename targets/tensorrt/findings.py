@@ -2,6 +2,7 @@
 
 from targets.base import CandidateTimes, Check, TriedCandidate
 from targets.runtime.tensorrt.engine import FP16, INT8
+from targets.runtime.tensorrt.separate_qdq import words
 from targets.tensorrt.measured_answer import MeasuredAnswer, TimedEngine, ToldLayers
 
 NAMED = 5
@@ -66,7 +67,8 @@ def _layers(layers: ToldLayers) -> str:
     written = f"{layers.int8_written} of them write INT8, the others floats"
     share = f"{count} and {layers.int8_time_share:.0%} of the time in INT8; {written}"
     others, reformats = _named(layers.not_int8), _named(layers.reformats)
-    return f"{share}; reformats: {reformats}; not INT8, slowest first: {others}"
+    fused = words(layers.separate_qdq)
+    return f"{share}; reformats: {reformats}; not INT8, slowest first: {others}; {fused}"
 
 
 def _named(names: tuple[str, ...]) -> str:

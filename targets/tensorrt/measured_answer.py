@@ -11,6 +11,7 @@ from targets.runtime.tensorrt.candidate import DLA, FP8, HALF, MIXED, QDQ
 from targets.runtime.tensorrt.choice import choose, doubt_of_fp16, drop_of
 from targets.runtime.tensorrt.device_report import summary
 from targets.runtime.tensorrt.engine import FP16, INT8, EngineProblem
+from targets.runtime.tensorrt.separate_qdq import SeparateQdq
 
 KNOWN = (INT8, FP16, HALF, QDQ, MIXED, FP8, DLA)
 TIMED = ("end_to_end", "compute")
@@ -46,6 +47,8 @@ class ToldLayers:
     int8_layers: int = 0
     int8_time_share: float = 0.0
     int8_written: int = 0
+    separate_qdq: tuple[SeparateQdq, ...] | None = None
+    """Q and DQ that are not fused into the convolution before; None: the device could not tell."""
     reformats: tuple[str, ...] = ()
     not_int8: tuple[str, ...] = ()
 

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from targets.errors import EngineError
+from targets.runtime.tensorrt.mixed_onnx import QdqFile
+from targets.runtime.tensorrt.separate_qdq import separate_qdq, words
 from targets.tensorrt.rtx_layers import not_in, read_layers
 
 PACKAGE = "tensorrt_rtx_cu13"
@@ -54,12 +56,15 @@ def check_multiplies(kind: str, model: Path, convolutions: Sequence[str], capabi
             f"TensorRT-RTX {outcome['version']} runs {len(wrong)} of {len(convolutions)} convolutions of "
             f"{model.name} in float: {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
         )
+    network = QdqFile(model.read_bytes())
+    apart = separate_qdq(network, [(layer.name, layer.nodes) for layer in layers])
     convolving = [layer for layer in layers if layer.multiplies(written_so)]
     written = sum(layer.outputs[:1] == (written_so,) for layer in convolving)
     return (
         f"TensorRT-RTX {outcome['version']} compiles {model.name} for {capability}: all {len(convolutions)} "
         f"convolutions multiply {kind}; {written} of the {len(convolving)} layers that do so write {kind}, "
-        f"the others floats; {len(layers)} layers in all. No statement about fusion or speed on a Jetson"
+        f"the others floats; {len(layers)} layers in all; {words(apart)}. No statement about fusion or speed "
+        "on a Jetson"
     )
 
 

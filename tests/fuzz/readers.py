@@ -29,7 +29,7 @@ from pipeline.matrix.matrix_config import load_matrix
 from pipeline.models.checkpoint import read_weights
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
-from pipeline.models.keras import read_keras
+from pipeline.models.keras import keras_weights
 from pipeline.report.model.build_report import Report
 from targets.errors import TargetError
 from targets.reach.answers import checked, json_answer, measurements, sensible
@@ -103,15 +103,15 @@ def network_file(data: bytes, folder: Path) -> None:
 
 
 def weights(data: bytes, folder: Path) -> None:
-    """Read weights of torch, TorchScript or safetensors."""
+    """Read weights of torch, TorchScript or safetensors, and look for a set that fits."""
     with suppress(PipelineError):
-        read_weights(put(data, folder / "x.pt"))
+        read_weights(put(data, folder / "x.pt"), lambda shapes: len(shapes) > 1)
 
 
 def keras(data: bytes, folder: Path) -> None:
-    """Read weights of Keras."""
+    """Read weights of Keras and give them our names."""
     with suppress(PipelineError):
-        read_keras(put(data, folder / "x.h5"))
+        keras_weights(put(data, folder / "x.h5"), (0.5,) * 3, (0.2,) * 3)
 
 
 def labels(data: bytes, folder: Path) -> None:
@@ -132,7 +132,7 @@ def picture(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no fi
 def safetensors_file(data: bytes, folder: Path) -> None:
     """Read weights of safetensors, whatever the first bytes are."""
     with suppress(PipelineError):
-        read_weights(put(data, folder / "x.safetensors"))
+        read_weights(put(data, folder / "x.safetensors"), lambda shapes: len(shapes) > 1)
 
 
 def recorded_logits(data: bytes, folder: Path) -> None:

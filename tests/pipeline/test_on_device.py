@@ -7,18 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
 from pipeline.build import fleet
 from pipeline.build.fleet import build_on_all, devices_of, exit_code
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
 from pipeline.bundle.contents import verify
+from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.measured_latency import Latency
 from pipeline.report.model.measured_sizes import Memory
+from pipeline.units.cluster import DaskWorkers
 from targets import registry
 from targets.base import Origin
 from targets.devices import CpuBoard
@@ -96,6 +99,35 @@ def test_accuracy_and_latency_come_from_the_device(
     assert verify(bundle).manifest.target == here
     again = Build(load_config(BuildConfig, quick, options), Silent())
     assert again.report.product.cached
+
+
+@needs_sshd
+@pytest.mark.slow
+def test_the_worker_that_reaches_the_board_measures_it(
+    sshd: Sshd,  # noqa: F811
+    here: str,
+    quick: Path,
+    builds: Path,
+    tmp_path: Path,
+) -> None:
+    sshd.give_this_python(tmp_path / "bin")
+    device = str(sshd.address)
+    config = load_config(BuildConfig, quick, {"target": here, "device": device, "out": builds})
+    shutil.rmtree(builds / "store" / "products" / "measure", ignore_errors=True)
+    board = {f"board:{device}": 1}
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, resources=board, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        build = Build(config, Silent(), DaskWorkers(client))
+        report = build.report.load()
+    (measured,) = [step for step in build.steps if step.stage == "measure"]
+    assert measured.cached, "the worker made it"
+    assert isinstance(report.latency_int8, Latency)
+    assert report.latency_int8.origin is Origin.DEVICE
+    assert run(["unit", "run", build.measurement.key()[:12], "--out", str(builds)]) == 0
 
 
 def test_several_devices_are_named_with_commas() -> None:

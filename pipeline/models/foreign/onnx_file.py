@@ -13,6 +13,7 @@ from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.graph_size import count_nodes
 from pipeline.models.foreign.normal_form.conventions import drop_unread_inputs, write_one_default_domain
+from pipeline.models.foreign.normal_form.decided_branches import write_stored_branches
 from pipeline.models.foreign.rehearsal import rehearse_shapes
 
 Shape = tuple[int | None, ...]
@@ -60,7 +61,10 @@ class Input:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check a file; the default domain is always spelled "". Raises CheckpointError."""
+    """Read and check a file; the default domain is always spelled "", and branches are taken that it decides.
+
+    Raises CheckpointError.
+    """
     external_files(path)  # its messages about data files are better than those of onnx.load
     try:
         model = onnx.load(path)
@@ -73,6 +77,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
+        write_stored_branches(model)
     except onnx.checker.ValidationError as error:
         if gone := UNKNOWN.search(str(error)):
             raise CheckpointError(

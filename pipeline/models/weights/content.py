@@ -19,7 +19,8 @@ import torch
 from pipeline.errors import CheckpointError, OtherKindError
 from pipeline.models.other_kinds import of_another_kind, of_text
 from pipeline.models.weights.safetensors_header import check_header
-from pipeline.models.weights.tensor_bounds import check_tensors
+from pipeline.models.weights.state_dicts import DEPTH
+from pipeline.models.weights.tensor_bounds import check_places, check_tensors
 from pipeline.models.weights.torchscript import read_torchscript
 from pipeline.reading.pickle_steps import PICKLES, check_steps
 from pipeline.reading.plain_file import is_plain, is_tar
@@ -84,6 +85,7 @@ def read_content(path: Path) -> Mapping[object, object]:
             raise CheckpointError(_of_tar(path))
         content = _read_zip(path) if is_zip(path) else _read_unpacked(path)
         check_tensors(content, path)
+        check_places(content, path, DEPTH)
     except DAMAGE as error:
         if text := of_text(path, IT, WANTED):
             raise OtherKindError(text) from error

@@ -1,9 +1,10 @@
 """Finds the sets of weights in a training checkpoint, and chooses between them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 from torch import Tensor
@@ -21,6 +22,11 @@ MOST_BESIDE = 4
 """A dictionary may hold this many times the tensors of one network."""
 DEPTH = 4
 """The depth of nested dictionaries to search."""
+MOST_SETS = 1000
+"""Sets of weights in a checkpoint; each has the keys that lead to it in its name."""
+PREFIX_PARTS = 16
+"""Parts of a prefix, each with a dot behind it; a name may have any number."""
+PREFIX_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ class Fitting:
 
 
 def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
-    """Return the sets of weights in a checkpoint, the outermost first."""
-    return list(_below(content, "", DEPTH))
+    """Return the sets of weights in a checkpoint, the outermost first; of more than MOST_SETS one more."""
+    return list(islice(_below(content, "", DEPTH), MOST_SETS + 1))
 
 
 def unreadable_averages(content: Mapping[object, object]) -> list[str]:
@@ -139,12 +145,22 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[st
     hold a network and its average beside each other.
     """
     yield "", dict(tensors)
-    prefixes = {key[: i + 1] for key in tensors for i, letter in enumerate(key) if letter == "."}
-    for prefix in sorted(prefixes, key=lambda p: (-sum(key.startswith(p) for key in tensors), len(p), p)):
+    holding = Counter(prefix for key in tensors for prefix in _prefixes(key))
+    for prefix in sorted(holding, key=lambda p: (-holding[p], len(p), p)):
         kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if MOST_BESIDE * len(kept) < len(tensors):
             return
         yield prefix, kept
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """Yield what may stand before a tensor's own name: its first parts, each up to its dot."""
+    end = 0
+    for _ in range(PREFIX_PARTS):
+        end = name.find(".", end, PREFIX_CHARACTERS) + 1
+        if not end:
+            return
+        yield name[:end]
 
 
 def without_shared_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

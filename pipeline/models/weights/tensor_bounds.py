@@ -1,16 +1,18 @@
 """Refuses tensors of a checkpoint that take far more memory than its file, or have no one shape."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
-from pipeline.reading.reading_limits import WEIGHTS_TIMES
+from pipeline.reading.reading_limits import PICKLE_STEPS, WEIGHTS_TIMES
 
 LEAST_BYTES = 16 << 20
 """The size that smaller files count as."""
+PLACE = 200
+"""Characters of a tensor's place in a message."""
 
 
 def check_tensors(content: Mapping[object, object], path: Path) -> None:
@@ -34,8 +36,33 @@ def check_tensors(content: Mapping[object, object], path: Path) -> None:
             )
 
 
+def check_places(content: Mapping[object, object], path: Path, depth: int) -> None:
+    """Raise CheckpointError for dictionaries that hold each other more often than a file can write out.
+
+    Whoever looks for weights down to that depth comes to each as often as it is held.
+    """
+    count = 0
+    for held in _held(content, depth):
+        count += held
+        if count > PICKLE_STEPS:
+            raise CheckpointError(
+                f"{path} has dictionaries that hold each other so often that they have over"
+                f" {PICKLE_STEPS:,} values. Save only the tensors: torch.save(model.state_dict(), NEW_PATH)."
+            )
+
+
+def _held(content: object, depth: int) -> Iterator[int]:
+    """Yield how many values each container has, each as often as it is held."""
+    inside: Iterable[object] = content.values() if isinstance(content, Mapping) else ()
+    inside = content if isinstance(content, list | tuple) else inside
+    yield len(content) if isinstance(content, Mapping | list | tuple) else 0
+    for one in inside:
+        if depth and isinstance(one, Mapping | list | tuple):
+            yield from _held(one, depth - 1)
+
+
 def _tensors(content: object) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor in a nest of dictionaries and lists, each container once."""
+    """Yield every tensor in a nest of dictionaries and lists, with its place, each container once."""
     waiting, seen = [("", content)], set()
     while waiting:
         place, value = waiting.pop()
@@ -44,4 +71,10 @@ def _tensors(content: object) -> Iterator[tuple[str, Tensor]]:
         elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
             seen.add(id(value))
             below = value.items() if isinstance(value, Mapping) else enumerate(value)
-            waiting.extend((f"{place}.{key}" if place else str(key), one) for key, one in below)
+            waiting.extend((_inside(place, key), one) for key, one in below)
+
+
+def _inside(place: str, key: object) -> str:
+    """Return the place of a key in a message; of long ones the last part, as containers repeat theirs."""
+    shown = str(key)[:PLACE] if isinstance(key, str | int) else type(key).__name__
+    return f"{place}.{shown}"[-PLACE:] if place else shown

@@ -17,6 +17,9 @@ from torch import Tensor
 from pipeline.reading.reading_limits import WEIGHTS_MODULES
 from pipeline.reading.zip_file import open_zip
 
+NAME_CHARACTERS = 4096
+"""Of a tensor's name: modules in each other repeat that of the one around them."""
+
 
 class _Module:
     """Replaces a module of any class; has the attributes that the pickle sets."""
@@ -83,6 +86,8 @@ def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
         if not waiting:
             return
         prefix, module = waiting.pop()
+        if len(prefix) > NAME_CHARACTERS:
+            raise pickle.UnpicklingError(f"a name in it has over {NAME_CHARACTERS:,} characters")
         if isinstance(module, _Module):
             for name, value in reversed(module.attributes.items()):
                 waiting.append((f"{prefix}.{name}", value))

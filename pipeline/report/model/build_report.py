@@ -18,6 +18,7 @@ from pipeline.report.model.layer_noise import LayerSensitivity
 from pipeline.report.model.measured_latency import Instructions, Latency, MeasuredLatency, SpeedRatio
 from pipeline.report.model.measured_sizes import MeasuredMemory, Sizes
 from pipeline.report.model.picture_latency import EndToEnd
+from pipeline.report.model.power_mode_sweep import PowerModeSweep
 from pipeline.report.model.subject import Machine, Subject
 from pipeline.report.model.sustained_run import SustainedRun
 from pipeline.report.model.toolchain_check import ToolchainCheck
@@ -37,6 +38,7 @@ from pipeline.report.sections.layer_sensitivity import LayerSensitivitySection
 from pipeline.report.sections.picture_fitting import PictureFitting, PictureFittingSection
 from pipeline.report.sections.pixel_classes import PixelClassSection
 from pipeline.report.sections.pixels import PixelSection
+from pipeline.report.sections.power_mode_table import PowerModeSection
 from pipeline.report.sections.provenance import ProvenanceSection
 from pipeline.report.sections.recommendation import Recommendation, RecommendationSection
 from pipeline.report.sections.robustness import RobustnessSection
@@ -75,6 +77,7 @@ class Report(Record):
     mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
     sustained: SustainedRun | None = None  # None: no record of a device's soak was given
+    power_modes: PowerModeSweep | None = None  # None: no record of a Jetson's power modes was given
     fp8: Fp8Accuracy | None = None  # None: the module has none, or the network no form in it
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
@@ -119,6 +122,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     PictureFittingSection(),
     LatencySection(),
     SustainedSection(),
+    PowerModeSection(),
     EndToEndSection(),
     ComparedRunSection(),
     SizeSection(),

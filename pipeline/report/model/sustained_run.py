@@ -41,3 +41,5 @@ class SustainedRun(Record):
     engine_sha256: str
     candidate: str = ""
     """What ran on a Jetson, such as fp16: the engine is the file that its candidates were built from."""
+    power_mode: str = ""
+    """A Jetson's, with what of it was not in force; empty elsewhere and in older records."""

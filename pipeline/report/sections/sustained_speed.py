@@ -44,6 +44,8 @@ def sentences(found: SustainedRun) -> Iterator[str]:
     minutes = found.seconds / 60
     what = f" of the candidate {found.candidate}" if found.candidate else ""
     yield f"A soak{what} of {minutes:.1f} minutes on the device: {found.images_per_s:.1f} images a second."
+    if found.power_mode:
+        yield f"Power mode {found.power_mode}."
     if found.sustained_p90_ms is not None:
         value, low, high = found.sustained_p90_ms
         yield f"p90 in the last fifth {value:.3f} ms [{low:.3f}, {_bound(high)}]."

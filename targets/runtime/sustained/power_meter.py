@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Protocol
 
+from ..tegra import chip
+
 MONITORS = re.compile(r"ina\d+x?")
 """Names of current and power monitors among the hwmon devices."""
 WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
@@ -23,10 +25,13 @@ WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
 NOT_CONNECTED = "NC"
 SHUNT_SUM = "sum of shunt voltages"
 """The INA3221's seventh channel, which is no rail."""
-TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?(?:/\d+(?:mW)?){1,2}(?=\s|$)")
+TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (-?\d+)(?:mW)?(?:/-?\d+(?:mW)?){1,2}(?=\s|$)")
 """A rail in a line of tegrastats, its power now first: "VDD_IN 4280mW/4280mW".
 
-JetPack 4 has no mW, 7.2 a third figure."""
+JetPack 4 has no mW, 7.2 a third figure; a Thor's idle GPU is a little below zero."""
+INPUT_MONITOR, INPUT = "ina238", "VIN"
+"""The monitor at the input of a Thor's board, and its rail's name, for which the kernel has no label. That
+rail feeds the others, so it replaces them: added up, they would count twice. Source: jetson_stats."""
 SILENT_S = 5.0
 """So long without a line, tegrastats does not answer."""
 PMIC_LINE = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([\d.]+)[AV]")
@@ -183,14 +188,16 @@ def find_meter(root: Path = Path("/")) -> PowerMeter | None:
 
 def hwmon_rails(root: Path = Path("/")) -> list[Rail]:
     """Return the rails of all monitors, by the order of the kernel's numbers."""
-    found = []
+    found, on_tegra = [], bool(chip(root))
     for device in sorted((root / "sys/class/hwmon").glob("hwmon*"), key=_number_in):
         name = _text(device / "name")
         if not MONITORS.fullmatch(name):
             continue
         channels = sorted({_number_in(path) for kind in ("curr", "power") for path in _inputs(device, kind)})
         for channel in channels:
-            label = _label(device, channel) or f"{name} {channel}"
+            label = _label(device, channel) or (
+                INPUT if name == INPUT_MONITOR and on_tegra else f"{name} {channel}"
+            )
             if label in (NOT_CONNECTED, SHUNT_SUM):
                 continue
             power, current = (device / f"{kind}{channel}_input" for kind in ("power", "curr"))

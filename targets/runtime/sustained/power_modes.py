@@ -9,44 +9,37 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
+from ..nvpmodel import PowerMode, asked_mode, limits_not_in_force, read_configuration
 from ..runners import find_runner
 from .choice_file import CHOICE
 from .power_meter import find_meter
-from .soak import Soaked, soak
+from .soak import Soaked, candidate_in, soak
 
 RECORD, PLOT = "power_modes.json", "power_modes.svg"
-CONFIGURED = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULTILINE)
-"""A mode in /etc/nvpmodel.conf: "< POWER_MODEL ID=2 NAME=MAXN_SUPER >"."""
-CURRENT = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
-"""What `nvpmodel -q` prints: "NV Power Mode: 15W" and the number on the next line."""
-FORM = 2
+FORM = 3
 """Of the record: the results of an older form are measured again."""
 UNFINISHED = 3
 HEAD = ("mode", "sustained p90 ms", "images/s", "W", "mJ/image", "mJ/image above idle", "throttled")
 
 
+PATIENCE_S = 60.0
+"""So long a mode may take until its limits are in force: a hot GPU is held below them until it has cooled."""
+
+
 class PowerModeProblem(ValueError):
     """This device has no power modes, or refuses to change them. The message says what to do."""
-
-
-@dataclass(frozen=True)
-class PowerMode:
-    """A mode of nvpmodel."""
-
-    number: int
-    name: str
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -70,8 +63,11 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     except (ManifestError, PowerModeProblem, ValueError, OSError) as error:
         print(f"power-modes: {error}", file=sys.stderr)
         return 1
-    results = read_record(folder / RECORD, around)["results"]
+    known = read_record(folder / RECORD, around)
+    results, refused = known["results"], known["not_in_force"]
     print("\n".join(table(results)))
+    for name, different in refused.items():
+        print(f"{name} was set and is not in force, so it was not measured: {'; '.join(different)}")
     (folder / PLOT).write_text(plot(results), encoding="utf-8")
     print(f"plot: {folder / PLOT}")
     for mode in left:
@@ -79,7 +75,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
             f"{mode.name} needs a reboot: sudo nvpmodel -m {mode.number}, answer YES, and run this again. "
             "It continues with the remaining modes"
         )
-    return UNFINISHED if left else 0
+    return UNFINISHED if left or refused else 0
 
 
 def engine_identity(engine: Path) -> dict[str, str]:
@@ -100,18 +96,16 @@ def _measurer(folder: Path, seconds: float, idle_seconds: float) -> Callable[[],
 
     def measured() -> Soaked:
         with find_runner(manifest.runner).open_engine(folder / manifest.engine, 1) as runner:
-            return soak(lambda: runner.infer(images[:1]), seconds, idle_seconds, find_meter())
+            found = soak(lambda: runner.infer(images[:1]), seconds, idle_seconds, find_meter())
+        sha256 = manifest.files.get(manifest.engine, "")
+        return replace(found, engine_sha256=sha256, candidate=candidate_in(folder / manifest.engine))
 
     return measured
 
 
 def power_modes(root: Path = Path("/")) -> list[PowerMode]:
     """Return the modes that this device has. Raises PowerModeProblem if it has none."""
-    try:
-        text = (root / "etc/nvpmodel.conf").read_text(errors="replace")
-    except OSError:
-        text = ""
-    found = [PowerMode(int(number), name) for number, name in CONFIGURED.findall(text)]
+    found = list(read_configuration(root).modes)
     if not found:
         raise PowerModeProblem("there are no power modes in /etc/nvpmodel.conf: this is for Jetsons")
     return found
@@ -129,10 +123,11 @@ def chosen_modes(names: Sequence[str] | None, root: Path = Path("/")) -> list[Po
 
 def current_mode() -> PowerMode:
     """Return the mode of this moment. Raises PowerModeProblem if nvpmodel does not say."""
-    found = CURRENT.search(_nvpmodel("-q"))
-    if not found:
+    _program()
+    found = asked_mode()
+    if found is None or found.number < 0:
         raise PowerModeProblem("nvpmodel does not say which mode is on: sudo nvpmodel -q")
-    return PowerMode(int(found.group(2)), found.group(1))
+    return found
 
 
 def set_mode(mode: PowerMode) -> bool:
@@ -156,14 +151,17 @@ def sweep(
     around: dict[str, Any],
     measured: Callable[[], Soaked],
     say: Callable[[str], object],
+    root: Path = Path("/"),
 ) -> list[PowerMode]:
     """Measure the modes that are not in the file `record` yet, and return those that need a reboot.
 
-    The mode that is on comes first, so that what a reboot led to is used. Each result is kept at once.
+    The mode that is on comes first, so that what a reboot led to is used. Each result is kept at once. A mode
+    whose limits are not in force is not measured; the record has the reason.
     """
     known = read_record(record, around)
     start = current_mode()
     known.setdefault("before", asdict(start))
+    known["not_in_force"] = {}
     left: list[PowerMode] = []
     try:
         for mode in sorted(wanted, key=lambda one: one.number != start.number):
@@ -172,15 +170,46 @@ def sweep(
             elif current_mode().number != mode.number and not set_mode(mode):
                 left.append(mode)
             else:
-                say(f"{mode.name}: measuring")
-                known["results"][mode.name] = asdict(measured())
+                _measure(mode, known, measured, say, root)
                 _write(record, {**known, "around": around})
     finally:
         _restore(PowerMode(**known["before"]), say)
+    known["left"] = [mode.name for mode in left]
     if not left:
         known.pop("before")
     _write(record, {**known, "around": around})
     return left
+
+
+def _measure(
+    mode: PowerMode,
+    known: dict[str, Any],
+    measured: Callable[[], Soaked],
+    say: Callable[[str], object],
+    root: Path,
+) -> None:
+    different = _not_in_force(mode, root)
+    if different:
+        say(f"{mode.name}: not measured, it is not in force")
+        known["not_in_force"][mode.name] = different
+        return
+    say(f"{mode.name}: measuring")
+    found = asdict(measured())
+    now = current_mode()
+    if now.number != mode.number:
+        known["not_in_force"][mode.name] = [f"the mode changed to {now.name} meanwhile"]
+    else:
+        known["results"][mode.name] = found
+
+
+def _not_in_force(mode: PowerMode, root: Path) -> list[str]:
+    """Return what of a mode is not in force, after a while in which a hot board cools."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        different = limits_not_in_force(mode.number, root)
+        if not different or time.monotonic() >= end:
+            return different
+        time.sleep(1.0)
 
 
 def _restore(before: PowerMode, say: Callable[[str], object]) -> None:
@@ -199,10 +228,10 @@ def read_record(record: Path, around: dict[str, Any]) -> dict[str, Any]:
     try:
         known: dict[str, Any] = json.loads(record.read_text())
         if known.pop("around") == around and isinstance(known["results"], dict):
-            return known
+            return {"not_in_force": {}, "left": [], **known}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    return {"results": {}}
+    return {"results": {}, "not_in_force": {}, "left": []}
 
 
 def _write(record: Path, content: dict[str, Any]) -> None:
@@ -267,15 +296,20 @@ def _escaped(text: str) -> str:
 
 def _nvpmodel(*arguments: str, as_root: bool = False) -> str:
     """Return all that nvpmodel prints. It asks whether to reboot: the answer is no."""
-    program = shutil.which("nvpmodel")
-    if program is None:
-        raise PowerModeProblem("there is no nvpmodel here: power modes are for Jetsons")
+    program = _program()
     sudo = shutil.which("sudo") if as_root and _user() != "root" else None
     command = [*([sudo, "-n"] if sudo else []), program, *arguments]
     done = subprocess.run(
         command, input=b"NO\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60
     )
     return done.stdout.decode(errors="replace")
+
+
+def _program() -> str:
+    program = shutil.which("nvpmodel")
+    if program is None:
+        raise PowerModeProblem("there is no nvpmodel here: power modes are for Jetsons")
+    return program
 
 
 def _user() -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from ..beside import beside
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..machine import over_current_events, read_state
+from ..nvpmodel import power_mode
 from ..runners import find_runner
 from .choice_file import CHOICE
 from .load import Drift, Energy, Load, PowerSample, Seen, drift, energy, held_back, sustained_p90
@@ -48,6 +49,8 @@ class Soaked:
     """Of the file that the bundle calls its engine, so that a record is not taken for another's."""
     candidate: str = ""
     """What ran on a Jetson: the candidate that its build chose, such as fp16. Empty elsewhere."""
+    power_mode: str = ""
+    """A Jetson's power mode, as `nvpmodel.power_mode` says it at the beginning and, if others, at the end."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -114,12 +117,14 @@ def _in_turn(runner: Any, images: Any) -> Callable[[], object]:
 def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter: PowerMeter | None) -> Soaked:
     """Run `call` for `seconds` after the board's idle power was read."""
     call()  # what is done once is not part of it
+    mode = power_mode()
     idle = _idle_watts(meter, idle_seconds) if meter else []
     try:
         load = loaded(call, seconds, meter)
     finally:
         if meter:
             meter.close()
+    at_end = power_mode()
     spent = energy(load, meter.rails, idle) if meter else None
     p90 = sustained_p90(load)
     heat = [one.temperature_c for one in load.seen if one.temperature_c is not None]
@@ -133,6 +138,7 @@ def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter:
         held_back=held_back(load),
         energy=spent,
         no_energy="" if spent else "no sensor on this board measures its power",
+        power_mode=mode if mode == at_end else f"{mode}; at the end {at_end}",
     )
 
 
@@ -214,6 +220,8 @@ def words(found: Soaked) -> list[str]:
         else f"hottest {found.hottest_c:.0f} degrees Celsius"
     )
     held = [f"{limit} from {at:.0f} s on" for limit, at in found.held_back.items()]
+    if found.power_mode:
+        lines.append(f"power mode {found.power_mode}")
     lines.append(f"{heat}; throttled: {', '.join(held) or 'by nothing that this board reports'}")
     lines.append(_energy_in_words(found.energy) if found.energy else f"energy: {found.no_energy}")
     return lines

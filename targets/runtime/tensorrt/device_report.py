@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 import numpy as np
 
 from ..measure import Measurement, Settings, measure
 from ..quantile import quantile
 from . import layers as inspecting
+from .candidate import candidate_named
 from .candidate_accuracy import compare, read_evaluation
 from .choice import choose, doubt_of_fp16
-from .engine import FP16, INT8
+from .engine import FP16, INT8, EngineProblem
+from .mixed_onnx import QdqFile
 from .runner import open_plan
+from .separate_qdq import named_in, separate_qdq
 from .shared_memory import reads_in_place
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .candidate import Candidate
     from .cuda import Cuda
 
 Say = Callable[[str], None]
@@ -76,7 +80,7 @@ def timed(
         for (precision, what), one in zip(names, measure(calls, settings)):
             latency[precision][what] = summary(one)
         graphs = all(runner.uses_graphs for runner in runners.values())
-        layers = {p: _layers(trt, runner, len(turns[0])) for p, runner in runners.items()}
+        layers = {p: _layers(trt, runner, len(turns[0]), plans[p]) for p, runner in runners.items()}
     return {"latency": latency, "layers": layers, "cuda_graphs": graphs, "in_place": in_place}
 
 
@@ -105,11 +109,27 @@ def _compute(runner: Any, batch: int) -> Callable[[], object]:
     return lambda: runner.run(batch, copies=False)
 
 
-def _layers(trt: Any, runner: Any, batch: int) -> dict[str, Any]:
+def _layers(trt: Any, runner: Any, batch: int, plan: Path) -> dict[str, Any]:
     text = runner.inspect(trt)
     try:
         layers = inspecting.read_layers(text)
     except (ValueError, json.JSONDecodeError) as error:
         return {"problem": str(error)}
     times = inspecting.profile(trt, runner, batch)
-    return asdict(inspecting.precisions(layers, times))
+    told = asdict(inspecting.precisions(layers, times))
+    return {
+        **told,
+        "separate_qdq": _separate(candidate_named(plan.stem, trt.__version__), plan, layers, times),
+    }
+
+
+def _separate(
+    candidate: Candidate, plan: Path, layers: Sequence[inspecting.Layer], times_ms: Mapping[str, float]
+) -> list[dict[str, Any]] | None:
+    """Return the Q and DQ that are not fused; None if the file is no network."""
+    try:
+        network = QdqFile((plan.parent / candidate.onnx).read_bytes())
+    except (OSError, EngineProblem):
+        return None
+    computed = [(layer.name, named_in(layer)) for layer in layers]
+    return [asdict(one) for one in separate_qdq(network, computed, times_ms)]

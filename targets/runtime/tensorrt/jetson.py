@@ -7,12 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..nvpmodel import power_mode
 from ..system_files import output_of, text_of
+from ..tegra import chip, l4t
 from .cuda import Cuda, CudaError
 from .gpu_access import explanation
-from .tegra import chip, l4t
-
-MODE = re.compile(r"NV Power Mode: *(\S.*)")
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class DeviceFacts:
     sm: str
     memory_mib: int
     power_mode: str
+    """As `nvpmodel.power_mode` says it: the mode's name, and what of it is not in force."""
     python: str
     tegra: str = ""
     """The chip by its device tree, such as tegra234, which a container sees too."""
@@ -65,17 +65,11 @@ def read_facts(root: Path = Path("/")) -> DeviceFacts:
         cuda=cuda,
         sm=sm,
         memory_mib=int(memory.group(1)) // 1024 if memory else 0,
-        power_mode=power_mode(),
+        power_mode=power_mode(root),
         python=platform.python_version(),
         tegra=chip(root),
         gpu_problem=problem,
     )
-
-
-def power_mode() -> str:
-    """Return the name of nvpmodel's mode, such as MAXN; empty where there is none."""
-    found = MODE.search(output_of(["nvpmodel", "-q"]))
-    return found.group(1).strip() if found else ""
 
 
 def _module(root: Path) -> str:

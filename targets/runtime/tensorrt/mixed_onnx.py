@@ -68,6 +68,10 @@ class QdqFile:
             if node.kind == "Conv" and self._is_rounded(node.inputs[DATA]) and self._weights(node) is not None
         ]
 
+    def is_constant(self, tensor: str) -> bool:
+        """Return whether the file has its values."""
+        return tensor in self._constants
+
     def constant_weights(self) -> Iterator[NDArray[Any]]:
         """Yield the weights [K, C, ...] of each convolution, INT8 or float, that has them as a constant."""
         for node in self.nodes:

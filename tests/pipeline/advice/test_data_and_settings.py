@@ -250,11 +250,15 @@ def test_advice_about_settings_helps(words: str, tmp_path: Path) -> None:
     check_advice(words, lambda: load_config(BuildConfig, file, {}), lambda: file.write_text(after))
 
 
-def test_a_record_that_is_there_helps(tmp_path: Path) -> None:
-    record = tmp_path / "soak.json"
-    config = BuildConfig(target="reference", soak=record, out=tmp_path / "out")
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("soak", "Give a soak.json from a device"), ("power_modes", "Give a power_modes.json from a Jetson")],
+)
+def test_a_record_that_is_there_helps(setting: str, words: str, tmp_path: Path) -> None:
+    record = tmp_path / f"{setting}.json"
+    config = BuildConfig(target="reference", out=tmp_path / "out").model_copy(update={setting: record})
     check_advice(
-        "Give a soak.json from a device",
+        words,
         lambda: Request(config, Silent()),
         lambda: record.write_text("{}"),  # what is in it is read once there is an engine
     )

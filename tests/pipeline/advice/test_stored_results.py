@@ -35,6 +35,7 @@ from pipeline.cache.upkeep import prune
 from pipeline.progress import Progress, Silent
 from pipeline.report.record import load_record
 from pipeline.stages.artifacts import StageOutput
+from pipeline.stages.read_power_modes import ReadPowerModes
 from pipeline.stages.read_soak import ReadSoak
 from targets.runtime.sustained.soak import Soaked
 from tests.conftest import ROOT
@@ -212,13 +213,15 @@ def test_a_part_of_the_same_settings_and_versions_helps(tmp_path: Path) -> None:
 
 SOAK = Soaked(600.0, 9000, 15.0, (5.0, 4.9, 5.2), None, None, {}, None, "no sensor", "ab" * 32)
 BUILT: Any = SimpleNamespace(file_digest="ab" * 32)
+AROUND: dict[str, Any] = {"engine": {"sha256": "ab" * 32}, "seconds": 60.0, "form": 3}
+SWEPT: dict[str, Any] = {"results": {}, "not_in_force": {}, "left": [], "around": AROUND}
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", "Give the soak.json that `./run soak` of this version wrote on the device"),
-        (json.dumps(asdict(replace(SOAK, engine_sha256="cd" * 32))), "Run `./run soak` with this bundle"),
+        ("{}", "of this version wrote on the device"),
+        (json.dumps(asdict(replace(SOAK, engine_sha256="cd" * 32))), "with this bundle"),
     ],
 )
 def test_the_record_of_a_soak_with_this_bundle_helps(text: str, words: str, tmp_path: Path) -> None:
@@ -228,6 +231,20 @@ def test_the_record_of_a_soak_with_this_bundle_helps(text: str, words: str, tmp_
         words,
         lambda: ReadSoak(InputFile(file, "soak.json"), BUILT).run(tmp_path, Silent()),
         lambda: file.write_text(json.dumps(asdict(SOAK))),
+    )
+
+
+@pytest.mark.parametrize(
+    "before", ["{}", json.dumps(SWEPT | {"around": AROUND | {"engine": {"sha256": "cd"}}})]
+)
+def test_the_record_of_power_modes_with_this_bundle_helps(before: str, tmp_path: Path) -> None:
+    file = tmp_path / "power_modes.json"
+    file.write_text(before)
+    words = "with this bundle" if "cd" in before else "of this version wrote on the device"
+    check_advice(
+        words,
+        lambda: ReadPowerModes(InputFile(file, "power_modes.json"), BUILT).run(tmp_path, Silent()),
+        lambda: file.write_text(json.dumps(SWEPT)),
     )
 
 

@@ -15,9 +15,11 @@ from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.known_devices import add_device, devices_file, find_device, known_devices, labelled
 from pipeline.progress import Advance, Silent
+from pipeline.units.workers import Here
 from targets.errors import EngineError
 from targets.reach.leased_board import run_alone, taken
 from targets.reach.ssh import SshAddress, SshDevice
+from tests.pipeline.units.sums import Sum, ThrottledSum
 from tests.targets.reach.sshd import Sshd, needs_sshd, running_pair
 
 
@@ -104,6 +106,18 @@ def test_a_measurement_whose_connection_is_cut_is_repeated_on_the_like(pair: tup
     assert heard.lines[0].startswith("one is set aside: ssh://one: ")
     assert on_boards_alike(ANY_PI, build, heard) == "measured\n"
     assert tried == ["one", "two", "two"], "a board that is set aside is not tried"
+    assert list(set_aside()) == ["one"]
+
+
+@needs_sshd
+@pytest.mark.usefixtures("pair")
+def test_a_unit_that_fails_on_a_worker_by_its_board_is_repeated_on_the_like() -> None:
+    def build(config: BuildConfig) -> int:
+        unit = ThrottledSum if config.device == "one" else Sum
+        (done,) = Here().run([unit((1, 2), board=config.device)], Silent())
+        return done.value()
+
+    assert on_boards_alike(ANY_PI, build, Silent()) == 3
     assert list(set_aside()) == ["one"]
 
 

@@ -147,6 +147,17 @@ def test_a_program_that_ignores_exif_is_named(
     assert found.faults[0].remedy == "Apply the EXIF orientation where pictures are decoded."
 
 
+def test_a_program_that_inverts_is_named(pair: Pair, source: PictureFiles) -> None:
+    """Scanned digits are dark on white, the digits of MNIST white on dark."""
+    seen = 255 - source.pictures(source.used)
+
+    found = compared(pair.float_model, graph_logits(pair.float_model, seen), source)
+
+    assert [fault.kind for fault in found.faults] == ["normalisation"]
+    assert "inverted" in found.faults[0].evidence
+    assert any("Give the network itself" in note for note in found.notes)
+
+
 def test_a_program_that_decodes_gray_is_named(pair: Pair, source: PictureFiles) -> None:
     gray = [cv2.imread(str(one), cv2.IMREAD_GRAYSCALE) for one in source.files]
     seen = np.stack([source.used(np.repeat(np.asarray(one)[:, :, None], 3, 2)) for one in gray])

@@ -163,6 +163,25 @@ def of_weights(_: str, value: Array) -> bool:
     return value.dtype == np.int8 and value.ndim > 1
 
 
+def test_means_that_many_layers_shift_a_little_are_named(shallow: Networks) -> None:
+    """A seventh of the weights is one step too small: 2 % of a standard deviation in each layer."""
+
+    def lower(value: Array) -> Array:
+        return np.maximum(value - (np.random.default_rng(3).random(value.shape) < 0.15), -127)
+
+    shifted = with_constants(shallow[1], of_weights, lower)
+    assert compare(shallow[0], shifted, PICTURES[:8]).findings == ()
+
+    found = judged(shallow[0], shifted)
+
+    assert found.verdict is Sameness.DIFFERENT
+    assert {fault.kind for fault in found.faults} == {FaultKind.BIAS_CORRECTION}
+    assert "conv0" not in {fault.place for fault in found.faults}, "its inputs have no mean above 0"
+    tried = found.faults[0].tried
+    assert tried is not None
+    assert tried.after_db > tried.before_db + 3
+
+
 def test_more_than_rounding_costs_is_different_without_a_finding(shallow: Networks) -> None:
     def moved(value: Array) -> Array:
         return np.clip(value + np.random.default_rng(3).choice([-1, 1], value.shape), -127, 127)

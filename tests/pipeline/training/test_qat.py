@@ -18,6 +18,7 @@ from pipeline.progress import Silent
 from pipeline.training.qat import QatStart, QatTrainer, train_quantized
 from pipeline.training.settings import QatConfig
 from pipeline.training.training_run import EpochRecord, Kept, RunFolder
+from targets.runtime.tensorrt.sparse_weights import has_sparse_weights
 from tests.conftest import Edgec
 from tests.exact_session import run_exactly
 from tests.pipeline.data.pictures import write_idx_set
@@ -58,6 +59,26 @@ def test_the_exported_graph_answers_as_the_trained_network_and_is_the_one_it_beg
     assert before < 40
     fused = np.concatenate([run_exactly(path, batch) for batch in batches])
     assert closeness(trained, fused).agreement > 0.99  # with onnxruntime's own roundings
+
+
+def test_weights_that_were_pruned_stay_zero_while_the_others_move(tmp_path: Path) -> None:
+    """So 2:4 sparsity can be fine-tuned: TensorRT finds the pattern in what comes out."""
+    build = _build(tmp_path / "out", "w8a8_sym_mse_wmse_sparse_bc")
+    trainer = QatTrainer(QatConfig(batch_size=32, epochs=1, weight_rate=0.5), QatStart.of(build))
+    shown = next(iter(build.calibration.batches(build.model.preprocessing, 64)))
+    trainer.epoch(1, torch.from_numpy(shown.images), torch.from_numpy(shown.labels), lambda _: None)
+    path = trainer.export(tmp_path / "qat.onnx")
+    weights = [
+        [onnx.numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer if one.data_type == 3]
+        for file in (build.quantized_model.path, path)
+    ]
+    pruned = [pair for pair in zip(*weights, strict=True) if pair[0].ndim == 4 and pair[0].shape[1] % 4 == 0]
+    assert len(pruned) == 18
+    for before, after in pruned:
+        fours = after.reshape(len(after), -1, 4, after[0, 0].size)
+        assert ((fours != 0).sum(axis=2) <= 2).all()
+        assert (before != after).mean() > 0.1
+    assert has_sparse_weights(path.read_bytes())
 
 
 def test_training_begins_as_the_quantised_model(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.cache.digest import value_digest
 from pipeline.errors import DataError
 from pipeline.progress import Progress
+from targets.errors import DeviceThrottled
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,11 @@ class HeldSum(Sum):
         while (self.folder / "hold").exists():
             time.sleep(0.02)
         return super().run(progress)
+
+
+@dataclass(frozen=True)
+class ThrottledSum(Sum):
+    """Runs on a board that throttles."""
+
+    def run(self, progress: Progress) -> int:
+        raise DeviceThrottled(f"{self.board} throttled")

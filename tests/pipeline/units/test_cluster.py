@@ -205,6 +205,26 @@ def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
             list(workers.run([Sum((1,), board="pi5")], heard))
 
 
+def test_no_unit_waits_behind_a_long_one_and_a_worker_that_joins_later_gets_some(tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as processes,
+        Client(processes, set_as_default=False) as client,
+    ):
+        workers = DaskWorkers(client)
+        held, short = HeldSum((9,), folder=tmp_path), [Sum((number,)) for number in range(1, 5)]
+        joining = threading.Thread(target=lambda: (first_at_work(tmp_path), processes.scale(2)))
+        joining.start()
+        ended = []
+        for one in workers.run([held, *short], Silent()):
+            ended.append(one.value())
+            assert max(map(len, client.processing().values())) <= 1
+            if len(ended) == len(short):
+                (tmp_path / "hold").unlink()
+        joining.join()
+    assert ended == [1, 2, 3, 4, 9]
+
+
 def test_a_stopped_straggler_delays_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SILENT_S", 3.0)
     (tmp_path / "hold").touch()

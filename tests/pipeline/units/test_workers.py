@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.progress import Silent
-from pipeline.units.unit import UnitError
+from pipeline.units.unit import UnitError, UnitOnBoardError
 from pipeline.units.workers import Here
-from tests.pipeline.units.sums import Sum
+from tests.pipeline.units.sums import Sum, ThrottledSum
 
 
 def test_this_process_does_all_units_in_order() -> None:
@@ -33,3 +33,9 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert done.failure.is_bug
     assert "ZeroDivisionError" in done.failure.message
     assert "in run" in done.failure.log
+
+
+def test_a_board_that_fails_is_told_from_a_unit_that_does() -> None:
+    (done,) = Here().run([ThrottledSum((1,), board="pi5")], Silent())
+    with pytest.raises(UnitOnBoardError, match="sum of 1, on this process: pi5 throttled"):
+        done.value()

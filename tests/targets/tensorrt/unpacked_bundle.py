@@ -1,6 +1,7 @@
 """An unpacked bundle with ONNX files that only the double can read."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
 from tests.targets.tensorrt.on_device import pictures
 
 
-def write_bundle(folder: Path) -> Path:
+def write_bundle(folder: Path, graphs: Mapping[str, bytes] | None = None) -> Path:
     """Write it, and return its folder."""
     (folder / "engine").mkdir()
     for name in ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "int8_half.onnx", "fp16.onnx"):
-        (folder / "engine" / name).write_text(name)
+        (folder / "engine" / name).write_bytes(graphs[name] if graphs else name.encode())
     images = pictures(16)
     logits = logits_of(images)
     np.savez(folder / "evaluation.npz", images=images, labels=logits.argmax(axis=1), int8=logits)

@@ -18,6 +18,7 @@ from tests.targets.runtime.sustained.boards import (
     TEGRASTATS_AGX_ORIN,
     TEGRASTATS_JETPACK_7_2,
     TEGRASTATS_ORIN_NANO,
+    TEGRASTATS_THOR,
     TEGRASTATS_XAVIER,
     ina3221,
     write,
@@ -55,6 +56,18 @@ def test_a_monitor_that_computes_power_is_believed(tmp_path: Path) -> None:
     assert (rail.name, rail.watts()) == ("ina238 1", 25.0)
 
 
+def test_the_input_of_a_thor_is_not_added_to_the_rails_that_it_feeds(tmp_path: Path) -> None:
+    """The kernel gives its monitor no label: the sum counted everything twice."""
+    rails = {1: "VDD_GPU", 2: "VDD_CPU_SOC_MSS", 3: "VIN_SYS_5V0"}
+    ina3221(tmp_path / HWMON / "hwmon1", rails, 1000, 5000)
+    for name, value in (("name", "ina238"), ("power1_input", "45000000")):
+        write(tmp_path / HWMON / "hwmon4" / name, value)
+    write(tmp_path / "proc/device-tree/compatible", "nvidia,p4071-0000+p3834-0008\0nvidia,tegra264")
+    meter = find_meter(tmp_path)
+    assert meter is not None
+    assert (meter.rails, meter.watts()) == ("rail VIN", 45.0)
+
+
 def test_a_sensor_that_may_not_be_read_counts_as_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,10 +97,14 @@ def test_a_rail_that_stops_to_answer_leaves_no_sum(tmp_path: Path) -> None:
             TEGRASTATS_XAVIER,
             {"GPU": 5.0, "CPU": 1.5, "SOC": 2.3, "CV": 0.0, "VDDRQ": 0.9, "SYS5V": 2.5},
         ),
+        (
+            TEGRASTATS_THOR,
+            {"VDD_GPU": -0.392, "VDD_CPU_SOC_MSS": 3.924, "VIN_SYS_5V0": 6.52, "VIN": 23.0},
+        ),
         (TEGRASTATS_JETPACK_7_2, {"VDD_GPU_SOC": 5.139, "VDD_CPU_CV": 3.268, "VIN_SYS_5V0": 5.5}),
         ("", {}),
     ],
-    ids=["orin nano", "agx orin", "xavier", "jetpack 7.2", "nothing"],
+    ids=["orin nano", "agx orin", "xavier", "thor", "jetpack 7.2", "nothing"],
 )
 def test_tegrastats_is_read_in_the_words_of_every_version(line: str, rails: dict[str, float]) -> None:
     assert tegrastats_rails(line) == rails

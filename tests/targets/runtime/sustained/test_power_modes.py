@@ -7,11 +7,13 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
+from targets.runtime.nvpmodel import PowerMode
 from targets.runtime.sustained import power_modes
 from targets.runtime.sustained.choice_file import CHOICE
 from targets.runtime.sustained.load import Energy
-from targets.runtime.sustained.power_modes import PowerMode, PowerModeProblem, plot, sweep, table
+from targets.runtime.sustained.power_modes import PowerModeProblem, plot, sweep, table
 from targets.runtime.sustained.soak import Soaked
+from tests.targets.runtime.nvpmodel_listings import orin_nano_conf, put_in_force
 
 CONF = """\
 < PARAM TYPE=FILE NAME=CPU_ONLINE >
@@ -95,6 +97,38 @@ def test_a_mode_that_needs_a_reboot_is_measured_after_it_and_nothing_is_measured
     record = json.loads((jetson / "record.json").read_text())
     assert set(record["results"]) == {"15W", "25W", "MAXN_SUPER", "7W"}
     assert power_modes.current_mode().name == "25W"
+
+
+def test_a_mode_that_was_set_and_is_not_in_force_is_not_measured_under_its_name(
+    jetson: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nvpmodel names the mode that was set; here the limits of 25W stay whatever is set."""
+    (jetson / "etc/nvpmodel.conf").write_text(orin_nano_conf())
+    put_in_force(jetson, "25W")
+    monkeypatch.setattr(power_modes, "PATIENCE_S", 0.0)
+    modes = power_modes.chosen_modes(["15W", "25W"], jetson)
+    said: list[str] = []
+    assert sweep(jetson / "record.json", modes, AROUND, lambda: FOUND, said.append, jetson) == []
+    assert said == ["25W: measuring", "15W: not measured, it is not in force"]
+    record = json.loads((jetson / "record.json").read_text())
+    assert set(record["results"]) == {"25W"}
+    assert record["not_in_force"]["15W"][1] == "GPU MAX_FREQ is 918000000, not 612000000"
+    put_in_force(jetson, "15W")
+    monkeypatch.setattr(power_modes, "limits_not_in_force", lambda *_: [])
+    sweep(jetson / "record.json", modes, AROUND, lambda: FOUND, said.append, jetson)
+    record = json.loads((jetson / "record.json").read_text())
+    assert (set(record["results"]), record["not_in_force"]) == ({"15W", "25W"}, {})
+
+
+def test_a_mode_that_another_program_left_meanwhile_is_not_measured_under_its_name(jetson: Path) -> None:
+    def measured() -> Soaked:
+        (jetson / "state").write_text("2\n")
+        return FOUND
+
+    sweep(jetson / "record.json", [PowerMode(1, "25W")], AROUND, measured, print)
+    record = json.loads((jetson / "record.json").read_text())
+    assert record["results"] == {}
+    assert record["not_in_force"] == {"25W": ["the mode changed to MAXN_SUPER meanwhile"]}
 
 
 def test_an_interrupted_sweep_keeps_what_it_has(jetson: Path) -> None:

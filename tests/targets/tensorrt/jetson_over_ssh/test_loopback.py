@@ -7,25 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
-from targets.devices import Jetson, jetsons
+from targets.devices import jetsons
 from targets.reach.kept_open import one_session
 from targets.reach.probe import check_board
 from targets.reach.remote import StreamRunner
-from targets.reach.ssh import SshAddress, SshDevice
+from targets.reach.ssh import SshDevice
 from targets.runtime.tensorrt.candidate import candidates
 from targets.tensorrt.device import JetsonOnDevice
 from tests.targets.reach.sshd import Sshd, needs_sshd
-from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
-from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import QUICK, VERSIONS, cut_while_held, runs
+from tests.targets.runtime.nvpmodel_listings import install_modes, put_in_force
+from tests.targets.tensorrt.device_double import logits_of
+from tests.targets.tensorrt.jetson_over_ssh.jetson_steps import (
+    QUICK,
+    VERSIONS,
+    cut_while_held,
+    runs,
+    with_convolutions,
+)
 from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
-from tests.targets.tensorrt.two_convolutions import two_convolutions
 
 pytestmark = needs_sshd
 
@@ -63,20 +67,6 @@ def test_engines_are_built_run_and_timed_there(
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")
-
-
-def with_convolutions(folder: Path, module: Jetson) -> Path:
-    """ONNX files of two convolutions with 2:4 weights, each another file."""
-    for number, name in enumerate(JetsonOnDevice(module, SshDevice(SshAddress("none"))).shipped):
-        weights = np.zeros((4, 4, 1, 1), np.int8)
-        weights[:, :2] = number + 1
-        graph = onnx.load_model_from_string(two_convolutions(weights))
-        graph.graph.node.append(helper.make_node("Identity", ["second"], ["logits"]))
-        del graph.graph.input[:], graph.graph.output[:]
-        graph.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE]))
-        graph.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES]))
-        onnx.save(graph, folder / name)
-    return folder / JetsonOnDevice.engine_name
 
 
 @pytest.mark.parametrize(
@@ -142,11 +132,23 @@ def test_each_batch_has_engines_of_its_own(sshd: Sshd, target: JetsonOnDevice, e
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
 
 
-def test_the_doctor_examines_a_jetson_over_the_network(target: JetsonOnDevice) -> None:
-    results = {finding.what: finding for finding in check_board(target.reached)}
-    assert results["TensorRT"].found == "10.3.0"
+@pytest.mark.parametrize("jetpack", VERSIONS)
+def test_the_doctor_examines_a_jetson_over_the_network(
+    sshd: Sshd, unpacked: dict[str, Path], jetpack: str
+) -> None:
+    """Its power mode is not in force: another program changed the GPU's limit."""
+    root = sshd.folder / "jetson"
+    sshd.use_path(install(root, jetpack, unpacked[jetpack]))
+    install_modes(root, "5" if jetpack.startswith("5") else "6")
+    put_in_force(root, "15W", "5" if jetpack.startswith("5") else "6")
+    results = {finding.what: finding for finding in check_board(sshd.device)}
+    assert results["TensorRT"].found == VERSIONS[jetpack]
     assert results["GPU"].found == "sm_87, CUDA 12.6"
-    assert results["power mode"].found == "MAXN_SUPER"
+    mode = results["power mode"]
+    assert (mode.fine, mode.command) == (False, "sudo nvpmodel -m 1")
+    assert mode.found.startswith(
+        "25W, not in force (CPU_A78_0 MAX_FREQ is 1497600, not 1344000; GPU MAX_FREQ is "
+    )
     assert results["NumPy"].found == np.__version__
     assert results["Python"].fine is True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..system_files import output_of, text_of
+from .system_files import output_of, text_of
 
 RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 

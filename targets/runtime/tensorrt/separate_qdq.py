@@ -1,0 +1,140 @@
+"""Names the Q and DQ of a network that an engine computes apart from the convolution whose output they round.
+
+TensorRT fuses a Q into the convolution before it, so that this writes INT8. Where it does not, the
+convolution writes floats, and the Q is a layer of its own or a part of another. The names are TensorRT's own:
+of a layer ("features.2.conv.2.weight + QuantizeLinear_90 + Conv_94"), or in its metadata ("[ONNX Layer:
+Conv_94]"). So nothing is said of a Q that no layer names: fused ones are not named by every version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from .layers import Layer
+    from .mixed_onnx import OnnxNode, QdqFile
+
+ROUNDS, UNDOES = "QuantizeLinear", "DequantizeLinear"
+CONVOLUTIONS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+FUSED_BETWEEN = (
+    "Add",
+    "Relu",
+    "Clip",
+    "LeakyRelu",
+    "PRelu",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Mul",
+    "Cast",
+)
+"""What may stand between a convolution and the Q of its kernel: a sum, an activation, another float type."""
+ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+COPY = "Reformatting CopyNode"
+"""Begins the name of a layer that changes a format; the names behind it are of the layer that it serves."""
+OF_VERSION_8 = ("_quantize_scale_node", "_dequantize_scale_node")
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class SeparateQdq:
+    """A Q or DQ by the name of its ONNX node, and the time of its layer if that computes nothing else."""
+
+    name: str
+    behind: str
+    """The convolution whose output it rounds, perhaps with a sum and an activation between; empty: none."""
+    alone: bool
+    ms: float | None = None
+
+    def __str__(self) -> str:
+        where = "a layer of its own" if self.alone else "in a layer without a convolution"
+        behind = f" behind {self.behind}" if self.behind else ""
+        return f"{self.name} ({where}{behind}{'' if self.ms is None else f', {self.ms:.3f} ms'})"
+
+
+def named_in(layer: Layer) -> tuple[str, ...]:
+    """Return the ONNX nodes that a layer computes, by its metadata, or by its name where it has none."""
+    if layer.name.startswith(COPY):
+        return ()
+    found = ONNX_NODE.findall(layer.origin)
+    if found:
+        return tuple(found)
+    parts = re.split(r" \+ | \|\| |, ", layer.name)
+    return tuple(_plain(part) for part in parts)
+
+
+def _plain(name: str) -> str:
+    """Without what TensorRT puts around a node: PWN(PWN(Sigmoid_3, Mul_4), and 8's ends of names."""
+    plain = re.sub(r"PWN\(", "", name).rstrip(")") if "PWN(" in name or name.endswith(")") else name
+    for end in OF_VERSION_8:
+        plain = plain[: -len(end)] if plain.endswith(end) else plain
+    return plain
+
+
+def separate_qdq(
+    network: QdqFile,
+    computed: Iterable[tuple[str, Sequence[str]]],
+    times_ms: Mapping[str, float] | None = None,
+) -> list[SeparateQdq]:
+    """Return those that are named by layers without a convolution.
+
+    `computed` has each layer's name and the ONNX nodes that it names, `times_ms` the layers' times by name.
+    A Q is among them if there is a convolution whose output it rounds, a DQ if its layer has Q and DQ alone.
+    """
+    by_name = {node.name: node for node in network.nodes if node.name}
+    behind = _rounded_convolutions(network)
+    layers = [(layer, [by_name[name] for name in names if name in by_name]) for layer, names in computed]
+    with_convolution = {n.name for _, nodes in layers if _has_convolution(nodes) for n in nodes}
+    found: dict[str, SeparateQdq] = {}
+    for layer, nodes in layers:
+        alone = all(node.kind in (ROUNDS, UNDOES) for node in nodes)
+        ms = (times_ms or {}).get(layer) if alone else None
+        for node in nodes:
+            is_wanted = alone if node.kind == UNDOES else bool(behind.get(node.name))
+            if is_wanted and node.name in behind and node.name not in with_convolution:
+                found.setdefault(node.name, SeparateQdq(node.name, behind[node.name], alone, ms))
+    return list(found.values())
+
+
+def words(found: Sequence[SeparateQdq] | None) -> str:
+    """Return it as a part of a sentence; None: it could not be compared."""
+    if found is None:
+        return "which Q/DQ are fused is not known"
+    if not found:
+        return "no layer without a convolution is named after a Q of a convolution's output"
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"Q/DQ that are not fused into the convolution before: {', '.join(map(str, found[:NAMED]))}{more}"
+
+
+def _has_convolution(nodes: Sequence[OnnxNode]) -> bool:
+    return any(node.kind in CONVOLUTIONS for node in nodes)
+
+
+def _rounded_convolutions(network: QdqFile) -> dict[str, str]:
+    """Return for each Q and DQ of activations, by name, the convolution whose output it is of; "" if none."""
+    made_by = {tensor: node for node in network.nodes for tensor in node.outputs}
+    found: dict[str, str] = {}
+    for node in network.nodes:
+        if node.kind == ROUNDS and not network.is_constant(node.inputs[0]):
+            found[node.name] = _convolution_before(node.inputs[0], made_by)
+    for node in network.nodes:
+        rounding = made_by.get(node.inputs[0]) if node.kind == UNDOES else None
+        if rounding is not None and rounding.name in found:
+            found[node.name] = found[rounding.name]
+    return found
+
+
+def _convolution_before(tensor: str, made_by: Mapping[str, OnnxNode]) -> str:
+    waiting, seen = [tensor], set()
+    while waiting:
+        node = made_by.get(waiting.pop(0))
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.kind in CONVOLUTIONS:
+            return node.name
+        if node.kind in FUSED_BETWEEN:
+            waiting += node.inputs
+    return ""

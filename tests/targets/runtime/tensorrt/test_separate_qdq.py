@@ -1,0 +1,131 @@
+"""Which Q/DQ TensorRT did not fuse, in the words of listings that NVIDIA and others published."""
+
+import json
+
+import numpy as np
+import pytest
+from onnx import NodeProto, helper, numpy_helper
+
+from targets.runtime.tensorrt.layers import read_layers
+from targets.runtime.tensorrt.mixed_onnx import QdqFile
+from targets.runtime.tensorrt.separate_qdq import SeparateQdq, named_in, separate_qdq, words
+
+MOBILENET_V2 = [
+    ("QuantizeLinear_2", "Reformat", "QDQ"),
+    ("features.0.0.weight + QuantizeLinear_8 + Conv_12 + PWN(Clip_16)", "CaskConvolution", ""),
+    ("features.2.conv.2.weight + QuantizeLinear_90 + Conv_94", "CaskConvolution", ""),
+    ("QuantizeLinear_98", "Reformat", "QDQ"),
+    ("features.3.conv.0.0.weight + QuantizeLinear_104 + Conv_108 + PWN(Clip_112)", "CaskConvolution", ""),
+    ("features.3.conv.2.weight + QuantizeLinear_138 + Conv_142 + Add_144", "CaskConvolution", ""),
+    ("QuantizeLinear_147", "Reformat", "QDQ"),
+    ("Reformatting CopyNode for Input Tensor 0 to GlobalAveragePool_843", "Reformat", "REFORMAT"),
+]
+"""Layers of a MobileNetV2 that was trained with Q/DQ, as TensorRT 8 built it. Its identities are not rounded,
+so the Q behind them are layers of their own, which TensorRT calls QDQ. Source: NVIDIA/TensorRT,
+tools/experimental/trt-engine-explorer/tests/inputs/mobilenet.qat.onnx.engine.graph.json, shortened."""
+
+
+def mobilenet() -> QdqFile:
+    """The nodes of that network that these layers are of, under their names."""
+    nodes = [
+        *pair("image", "2"),
+        convolution("image/2", "8", "12"),
+        helper.make_node("Clip", ["Conv_12"], ["Clip_16"], "Clip_16"),
+        *pair("Clip_16", "20"),
+        convolution("Clip_16/20", "90", "94"),
+        *pair("Conv_94", "98"),
+        convolution("Conv_94/98", "104", "108"),
+        helper.make_node("Clip", ["Conv_108"], ["Clip_112"], "Clip_112"),
+        *pair("Clip_112", "130"),
+        convolution("Clip_112/130", "138", "142"),
+        helper.make_node("Add", ["Conv_142", "Conv_94"], ["Add_144"], "Add_144"),
+        *pair("Add_144", "147"),
+    ]
+    scale = numpy_helper.from_array(np.array(0.5, np.float32), "scale")
+    weights = [numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), f"w{n}") for n in (8, 90, 104, 138)]
+    for number in (8, 90, 104, 138):
+        nodes[:0] = pair(f"w{number}", str(number))
+    ends = [helper.make_tensor_value_info(name, 1, [1, 1, 8, 8]) for name in ("image", "Add_144/147")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [scale, *weights])
+    return QdqFile(helper.make_model(graph).SerializeToString())
+
+
+def pair(tensor: str, number: str) -> list[NodeProto]:
+    """Q and DQ behind a tensor."""
+    rounded = f"{tensor}/{number}q"
+    return [
+        helper.make_node("QuantizeLinear", [tensor, "scale"], [rounded], f"QuantizeLinear_{number}"),
+        helper.make_node(
+            "DequantizeLinear", [rounded, "scale"], [f"{tensor}/{number}"], f"DequantizeLinear_{number}"
+        ),
+    ]
+
+
+def convolution(tensor: str, weights: str, number: str) -> NodeProto:
+    return helper.make_node("Conv", [tensor, f"w{weights}/{weights}"], [f"Conv_{number}"], f"Conv_{number}")
+
+
+def test_the_q_that_tensorrt_8_left_alone_are_named_with_the_convolution_before() -> None:
+    described = [{"Name": name, "LayerType": kind, "Origin": origin} for name, kind, origin in MOBILENET_V2]
+    layers = read_layers(json.dumps({"Layers": described}))
+    found = separate_qdq(
+        mobilenet(), [(one.name, named_in(one)) for one in layers], {"QuantizeLinear_98": 0.0125}
+    )
+    of_their_own = {name for name, _, origin in MOBILENET_V2 if origin == "QDQ"}
+    assert {one.name for one in found} == of_their_own - {"QuantizeLinear_2"}  # that of the image has to be
+    assert found == [
+        SeparateQdq("QuantizeLinear_98", "Conv_94", alone=True, ms=0.0125),
+        SeparateQdq("QuantizeLinear_147", "Conv_142", alone=True),
+    ]
+    assert words(found) == (
+        "Q/DQ that are not fused into the convolution before: QuantizeLinear_98 (a layer of its own behind "
+        "Conv_94, 0.013 ms), QuantizeLinear_147 (a layer of its own behind Conv_142)"
+    )
+
+
+def test_a_q_in_a_kernel_without_the_convolution_is_named_by_the_metadata_of_newer_versions() -> None:
+    """As TensorRT 10 and TensorRT-RTX write it: kernels of Myelin, their nodes in the metadata."""
+
+    def kernel(name: str, *nodes: str) -> dict[str, str]:
+        return {
+            "Name": name,
+            "LayerType": "kgen",
+            "Metadata": "\x1f".join(f"[ONNX Layer: {n}]" for n in nodes),
+        }
+
+    described = [
+        kernel("__myl_Conv_myl0_1", "Conv_94", "DequantizeLinear_20", "DequantizeLinear_90"),
+        kernel("__myl_Conv_myl0_2", "Conv_108", "Clip_112", "QuantizeLinear_130", "DequantizeLinear_98"),
+        kernel("__myl_AddQuan_myl0_3", "Add_144", "QuantizeLinear_147"),
+        kernel("__myl_Dequ_myl0_4", "DequantizeLinear_147"),
+    ]
+    layers = read_layers(json.dumps({"Layers": described}))
+    found = separate_qdq(mobilenet(), [(one.name, named_in(one)) for one in layers])
+    assert [(one.name, one.behind, one.alone) for one in found] == [
+        ("QuantizeLinear_147", "Conv_142", False),
+        ("DequantizeLinear_147", "Conv_142", True),
+    ]
+    assert "QuantizeLinear_147 (in a layer without a convolution behind Conv_142)" in words(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        (
+            "layer2.2.conv1.weight + QuantizeLinear_156_quantize_scale_node + Conv_158 + Relu_160",
+            "QuantizeLinear_156",
+        ),
+        ("QuantizeLinear_151_quantize_scale_node", "QuantizeLinear_151"),
+        ("PWN(PWN(Sigmoid_3, Mul_4), Add_5)", "Mul_4"),
+        ("/a/Conv + /a/Relu || /b/Conv + /b/Relu", "/b/Conv"),
+    ],
+)
+def test_nodes_are_found_in_the_names_that_layers_have(name: str, nodes: str) -> None:
+    (layer,) = read_layers(json.dumps({"Layers": [name]}))
+    assert nodes in named_in(layer)
+
+
+def test_nothing_is_said_where_nothing_is_known() -> None:
+    assert separate_qdq(mobilenet(), [("Conv_94", ["Conv_94"])]) == []
+    assert words(None) == "which Q/DQ are fused is not known"
+    assert words([]) == "no layer without a convolution is named after a Q of a convolution's output"
