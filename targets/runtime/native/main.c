@@ -4,6 +4,7 @@
 #include "fit.h"
 #include "picture.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,9 +149,19 @@ static int likeliest(float *logits) {
     for (int k = 1; k < edgec_generated.classes; k++)
       if (logits[k] > logits[best]) best = k;
     printf("class %d  logit %.4f\n", best, logits[best]);
-    logits[best] = -3.4e38f;
+    logits[best] = -INFINITY;
   }
   return 0;
+}
+
+/* What stands first among logits that are not numbers means nothing. */
+static int check_finite(const char *path, const float *logits) {
+  int wrong = 0;
+  for (int k = 0; k < edgec_generated.classes; k++) wrong += !isfinite(logits[k]);
+  if (wrong)
+    fprintf(stderr, "%s: the engine gave %d of %d logits that are not numbers, so there is no class\n", path, wrong,
+            (int)edgec_generated.classes);
+  return wrong > 0;
 }
 
 static int classify(const char *path) {
@@ -165,7 +176,8 @@ static int classify(const char *path) {
   if (!input || !result || edgec_fit(&edgec_pictures, picture.pixels, picture.height, picture.width, input))
     return fail("not enough memory");
   edgec_executor_run(engine.executor, input, result);
-  int status = edgec_generated.output_pixels > 1 ? areas(result) : likeliest(result);
+  int status = check_finite(path, result);
+  if (!status) status = edgec_generated.output_pixels > 1 ? areas(result) : likeliest(result);
   free(result);
   free(input);
   free(picture.pixels);

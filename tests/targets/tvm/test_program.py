@@ -9,10 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from targets.runtime.native_runner import FOOTER, open_engine, read_engine
 from targets.runtime.preprocess import Preprocessing
@@ -135,6 +137,31 @@ def test_a_picture_of_any_size_is_fitted_as_everywhere_else(
     assert [line.split()[3] for line in result.stdout.decode().splitlines()] == [
         f"{logits[k]:.4f}" for k in np.argsort(-logits, kind="stable")[:5]
     ]
+
+
+def test_logits_that_are_not_numbers_have_no_class(tmp_path: Path) -> None:
+    """The last layer's scales are so large that its sums are beyond every float."""
+    isa = or_skip(host_isa)
+    model = onnx.load(small_classifier(tmp_path / "model.onnx", SIDE))
+    (scales,) = (
+        one
+        for one in model.graph.initializer
+        if list(one.dims) == [7] and one.data_type == 1 and is_scale(one)
+    )
+    scales.CopyFrom(numpy_helper.from_array(np.full(7, 1e38, np.float32), scales.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    write_engine(import_graph(tmp_path / "model.onnx"), isa, tmp_path / "engine")
+    cv2.imwrite(str(tmp_path / "picture.png"), picture())
+    result = Built(tmp_path / "engine", import_graph(tmp_path / "model.onnx")).run(
+        "classify", str(tmp_path / "picture.png")
+    )
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"7 logits that are not numbers, so there is no class" in result.stderr
+
+
+def is_scale(tensor: onnx.TensorProto) -> bool:
+    values = numpy_helper.to_array(tensor)
+    return bool((values > 0).all() and (values < 0.01).all())
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
