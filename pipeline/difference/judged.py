@@ -242,7 +242,9 @@ def _first_of(judged: Judged) -> str:
     if judged.findings:
         first = judged.findings[0]
         more = f", and {len(judged.findings) - 1} more" if len(judged.findings) > 1 else ""
-        return f". First: {first.kind} at {first.place}{more}. {first.evidence}."
+        return (
+            f". First: {first.kind} at {first.place}{more}. {first.evidence[0].upper()}{first.evidence[1:]}."
+        )
     if judged.found is None:
         return ". Only the outputs could be compared, and no usual change explains them."
     if judged.cost is not None and not judged.cost.explains_it:

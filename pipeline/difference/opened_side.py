@@ -18,6 +18,7 @@ from targets.runtime.bundle.signature import PublicKey
 
 OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")
 """What a build's folder has, the most interesting first."""
+OF_TENSORRT, TENSORRT_MAGIC = (".plan", ".trt"), b"ftrt"
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
 
 
@@ -42,6 +43,7 @@ def opened_side(
         return
     if path.is_dir():
         path = _of_folder(path)
+    _refuse_tensorrt(path)
     match path.suffix:
         case ".onnx":
             from pipeline.difference.onnx_side import onnx_side
@@ -69,6 +71,19 @@ def opened_side(
                 f" ({', '.join(CHECKPOINTS)}), an .engine, a bundle (.edgec), the folder of a build, or"
                 " recorded logits (.npy)."
             )
+
+
+def _refuse_tensorrt(path: Path) -> None:
+    """Raise UsageError for a serialised engine of TensorRT, by its name or its first bytes."""
+    begins = b""
+    if is_plain(path):
+        with path.open("rb") as file:
+            begins = file.read(len(TENSORRT_MAGIC))
+    if path.suffix in OF_TENSORRT or begins == TENSORRT_MAGIC:
+        raise UsageError(
+            f"{path} is TensorRT's, and can be looked into only on its device. Give the ONNX file that it was"
+            " built from, its logits (.npy), or the folder of a build for a Jetson with --device."
+        )
 
 
 def _recorded_files(folder: Path) -> list[Path]:

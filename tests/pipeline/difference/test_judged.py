@@ -9,6 +9,7 @@ import pytest
 from pipeline.difference.judged import difference_of
 from pipeline.difference.side import Array, Pictures, Side, graph_side
 from pipeline.report.model.difference_report import Sameness
+from pipeline.report.pages.difference_page import difference_html
 from tests.pipeline.difference.small_pair import Pair, network, pictures
 
 RECIPE = "w8a8_asym_mse_bc"
@@ -56,6 +57,17 @@ def test_logits_alone_that_agree_to_15_db_are_not_called_rounded(pair: Pair) -> 
     found = difference_of(graph, recorded, pair.pictures)
     assert found.verdict is Sameness.DIFFERENT
     assert "Only the outputs could be compared" in found.summary
+
+
+def test_the_page_leaves_names_as_they_are(pair: Pair) -> None:
+    """A folder `rec` was `Rec`, and the note ended with two full stops."""
+    graph = graph_side(pair.float_model, "graph")
+    found = difference_of(
+        graph, replace(noisy(graph, 0.18), name="rec", graph=None, size=None), pair.pictures
+    )
+    page = difference_html(found)
+    assert '<p class="note">rec: only the outputs can be compared. Give the network itself to look' in page
+    assert "inside..</p>" not in page
 
 
 @pytest.mark.parametrize(("constant", "change"), [("mean", 1.0), ("stem.w", 0.001)])

@@ -58,6 +58,17 @@ def test_a_file_of_another_picture_in_the_middle_would_shift_the_rest(tmp_path: 
     check(tmp_path, "abc")
 
 
+@pytest.mark.parametrize("name", ["net.plan", "net.trt", "net.engine"])
+def test_the_logits_of_a_tensorrt_engine_help(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"ftrt" + bytes(64))
+    with pytest.raises(UsageError, match="is TensorRT's") as error, opened_side(tmp_path / name):
+        pass
+    advice = " on its device. Give the ONNX file that it was built from, its logits (.npy), or the folder of"
+    assert advice in str(error.value)
+    np.save(tmp_path / "logits.npy", np.zeros((3, 5), np.float32))
+    check(tmp_path / "logits.npy", "abc")
+
+
 def test_logits_of_one_network_help(tmp_path: Path) -> None:
     record(tmp_path, "ab")
     record(tmp_path, "c", classes=6)
