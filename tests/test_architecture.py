@@ -4,9 +4,11 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -65,13 +67,33 @@ def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+class Contents(NamedTuple):
+    """What is asked of a file by several tests, which parse it once."""
+
+    plain: tuple[str, ...]
+    """The modules of `import module`, wherever it stands."""
+    taken: tuple[tuple[str, int, tuple[str, ...]], ...]
+    """Module, level and names of `from module import names`."""
+    classes: tuple[str, ...]
+
+
+@cache
+def contents(path: Path) -> Contents:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = [node for node in nodes if isinstance(node, ast.Import)]
+    taken = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return Contents(
+        tuple(alias.name for node in plain for alias in node.names),
+        tuple((node.module or "", node.level, tuple(alias.name for alias in node.names)) for node in taken),
+        tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+    )
+
+
 def imports(path: Path) -> Iterator[tuple[str, int]]:
     """Yield (absolute module, level) of every import in a file, wherever it stands."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or "", node.level
+    found = contents(path)
+    yield from ((module, 0) for module in found.plain)
+    yield from ((module, level) for module, level, _ in found.taken)
 
 
 @pytest.mark.parametrize("package", OURS)
@@ -101,10 +123,9 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     read: dict[str, set[str]] = {}
     for name, path in files.items():
         found = read.setdefault(name.removesuffix(".__init__"), set())
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                module = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0])
-                found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        for given, level, names in contents(path).taken:
+            module = resolve_name("." * level + given, name.rpartition(".")[0])
+            found |= {module, *(f"{module}.{one}" for one in names)}
     assert list(TopologicalSorter({name: found & set(read) for name, found in read.items()}).static_order())
 
 
@@ -203,11 +224,7 @@ EVERYWHERE = (*OURS, "tests", "benchmarks")
 
 def test_a_class_name_means_one_thing_in_the_whole_project() -> None:
     classes = (
-        (node.name, path)
-        for package in EVERYWHERE
-        for path in sources(package)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
+        (name, path) for package in EVERYWHERE for path in sources(package) for name in contents(path).classes
     )
     assert not twice(classes)
 

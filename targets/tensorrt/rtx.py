@@ -14,7 +14,7 @@ from pathlib import Path
 
 from targets.errors import EngineError
 from targets.runtime.tensorrt.mixed_onnx import QdqFile
-from targets.runtime.tensorrt.separate_qdq import separate_qdq, words
+from targets.runtime.tensorrt.separate_qdq import NamingLayer, separate_qdq, words
 from targets.tensorrt.rtx_layers import not_in, read_layers
 
 PACKAGE = "tensorrt_rtx_cu13"
@@ -57,7 +57,7 @@ def check_multiplies(kind: str, model: Path, convolutions: Sequence[str], capabi
             f"{model.name} in float: {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
         )
     network = QdqFile(model.read_bytes())
-    apart = separate_qdq(network, [(layer.name, layer.nodes) for layer in layers])
+    apart = separate_qdq(network, [NamingLayer(one.name, one.kind, one.nodes) for one in layers])
     convolving = [layer for layer in layers if layer.multiplies(written_so)]
     written = sum(layer.outputs[:1] == (written_so,) for layer in convolving)
     return (

@@ -18,7 +18,7 @@ from .choice import choose, doubt_of_fp16
 from .engine import FP16, INT8, EngineProblem
 from .mixed_onnx import QdqFile
 from .runner import open_plan
-from .separate_qdq import named_in, separate_qdq
+from .separate_qdq import naming, separate_qdq
 from .shared_memory import reads_in_place
 
 if TYPE_CHECKING:
@@ -131,5 +131,4 @@ def _separate(
         network = QdqFile((plan.parent / candidate.onnx).read_bytes())
     except (OSError, EngineProblem):
         return None
-    computed = [(layer.name, named_in(layer)) for layer in layers]
-    return [asdict(one) for one in separate_qdq(network, computed, times_ms)]
+    return [asdict(one) for one in separate_qdq(network, [naming(layer) for layer in layers], times_ms)]

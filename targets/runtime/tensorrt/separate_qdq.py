@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Mapping, Sequence
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -32,10 +32,21 @@ FUSED_BETWEEN = (
 )
 """What may stand between a convolution and the Q of its kernel: a sum, an activation, another float type."""
 ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+GENERATED = "kgen"
+"""The type of a kernel that Myelin, a compiler inside TensorRT, generates: sums and functions of numbers."""
 COPY = "Reformatting CopyNode"
 """Begins the name of a layer that changes a format; the names behind it are of the layer that it serves."""
 OF_VERSION_8 = ("_quantize_scale_node", "_dequantize_scale_node")
 NAMED = 5
+
+
+@dataclass(frozen=True)
+class NamingLayer:
+    """A layer of an engine: its name and type in TensorRT's words, and the ONNX nodes that it names."""
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,20 +60,17 @@ class SeparateQdq:
     ms: float | None = None
 
     def __str__(self) -> str:
-        where = "a layer of its own" if self.alone else "in a layer without a convolution"
+        where = "a layer of its own" if self.alone else "in another layer"
         behind = f" behind {self.behind}" if self.behind else ""
         return f"{self.name} ({where}{behind}{'' if self.ms is None else f', {self.ms:.3f} ms'})"
 
 
-def named_in(layer: Layer) -> tuple[str, ...]:
-    """Return the ONNX nodes that a layer computes, by its metadata, or by its name where it has none."""
+def naming(layer: Layer) -> NamingLayer:
+    """Return the ONNX nodes that a layer names in its metadata, or in its name where it has none."""
     if layer.name.startswith(COPY):
-        return ()
-    found = ONNX_NODE.findall(layer.origin)
-    if found:
-        return tuple(found)
-    parts = re.split(r" \+ | \|\| |, ", layer.name)
-    return tuple(_plain(part) for part in parts)
+        return NamingLayer(layer.name, layer.kind, ())
+    parts = ONNX_NODE.findall(layer.origin) or map(_plain, re.split(r" \+ | \|\| |, ", layer.name))
+    return NamingLayer(layer.name, layer.kind, tuple(parts))
 
 
 def _plain(name: str) -> str:
@@ -74,23 +82,21 @@ def _plain(name: str) -> str:
 
 
 def separate_qdq(
-    network: QdqFile,
-    computed: Iterable[tuple[str, Sequence[str]]],
-    times_ms: Mapping[str, float] | None = None,
+    network: QdqFile, layers: Sequence[NamingLayer], times_ms: Mapping[str, float] | None = None
 ) -> list[SeparateQdq]:
-    """Return those that are named by layers without a convolution.
+    """Return those that only layers without a convolution name; `times_ms` are the layers' times by name.
 
-    `computed` has each layer's name and the ONNX nodes that it names, `times_ms` the layers' times by name.
     A Q is among them if there is a convolution whose output it rounds, a DQ if its layer has Q and DQ alone.
     """
     by_name = {node.name: node for node in network.nodes if node.name}
     behind = _rounded_convolutions(network)
-    layers = [(layer, [by_name[name] for name in names if name in by_name]) for layer, names in computed]
-    with_convolution = {n.name for _, nodes in layers if _has_convolution(nodes) for n in nodes}
+    computing = _computing(layers, by_name)
+    with_convolution = {name for layer in layers if layer.name in computing for name in layer.nodes}
     found: dict[str, SeparateQdq] = {}
-    for layer, nodes in layers:
+    for layer in layers:
+        nodes = [by_name[name] for name in layer.nodes if name in by_name]
         alone = all(node.kind in (ROUNDS, UNDOES) for node in nodes)
-        ms = (times_ms or {}).get(layer) if alone else None
+        ms = (times_ms or {}).get(layer.name) if alone else None
         for node in nodes:
             is_wanted = alone if node.kind == UNDOES else bool(behind.get(node.name))
             if is_wanted and node.name in behind and node.name not in with_convolution:
@@ -98,18 +104,24 @@ def separate_qdq(
     return list(found.values())
 
 
+def _computing(layers: Sequence[NamingLayer], by_name: Mapping[str, OnnxNode]) -> set[str]:
+    """Return the layers that compute a convolution; generated kernels name one for its scale or bias."""
+    found = set()
+    for convolution in [node.name for node in by_name.values() if node.kind in CONVOLUTIONS]:
+        naming = [layer for layer in layers if convolution in layer.nodes]
+        found |= {layer.name for layer in naming if layer.kind != GENERATED} or {one.name for one in naming}
+    return found
+
+
 def words(found: Sequence[SeparateQdq] | None) -> str:
     """Return it as a part of a sentence; None: it could not be compared."""
     if found is None:
         return "which Q/DQ are fused is not known"
     if not found:
-        return "no layer without a convolution is named after a Q of a convolution's output"
+        return "no Q of a convolution's output is named by another layer than a convolution's"
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"Q/DQ that are not fused into the convolution before: {', '.join(map(str, found[:NAMED]))}{more}"
-
-
-def _has_convolution(nodes: Sequence[OnnxNode]) -> bool:
-    return any(node.kind in CONVOLUTIONS for node in nodes)
+    named = ", ".join(map(str, found[:NAMED])) + more
+    return f"{len(found)} Q/DQ are not fused into the convolution before: {named}"
 
 
 def _rounded_convolutions(network: QdqFile) -> dict[str, str]:

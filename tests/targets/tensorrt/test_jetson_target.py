@@ -1,6 +1,7 @@
 """What a build for a Jetson makes and claims without one."""
 
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -44,6 +45,10 @@ def test_rtx_compiles_what_goes_to_the_device(int8_model: Path, float_model: Pat
     assert set(outcomes.values()) == {"passed"}
     assert {f"TensorRT-RTX {name}" for name in target.shipped} <= set(outcomes)
     assert onnx.load(tmp_path / target.engine_name).opset_import[0].version == 17
+    said = {one["name"]: one["message"] for one in json.loads((tmp_path / CHECKS).read_text())}
+    message = said["TensorRT-RTX int8_qdq.onnx"]
+    assert "; 0 of the " in message  # no convolution writes INT8, so each Q behind one is in another layer
+    assert re.search(r"not fused into the convolution before: \S+/QuantizeLinear \(in another layer", message)
 
 
 @needs_rtx

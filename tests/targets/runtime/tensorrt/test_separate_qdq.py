@@ -8,7 +8,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from targets.runtime.tensorrt.layers import read_layers
 from targets.runtime.tensorrt.mixed_onnx import QdqFile
-from targets.runtime.tensorrt.separate_qdq import SeparateQdq, named_in, separate_qdq, words
+from targets.runtime.tensorrt.separate_qdq import NamingLayer, SeparateQdq, naming, separate_qdq, words
 
 MOBILENET_V2 = [
     ("QuantizeLinear_2", "Reformat", "QDQ"),
@@ -68,9 +68,7 @@ def convolution(tensor: str, weights: str, number: str) -> NodeProto:
 def test_the_q_that_tensorrt_8_left_alone_are_named_with_the_convolution_before() -> None:
     described = [{"Name": name, "LayerType": kind, "Origin": origin} for name, kind, origin in MOBILENET_V2]
     layers = read_layers(json.dumps({"Layers": described}))
-    found = separate_qdq(
-        mobilenet(), [(one.name, named_in(one)) for one in layers], {"QuantizeLinear_98": 0.0125}
-    )
+    found = separate_qdq(mobilenet(), [naming(one) for one in layers], {"QuantizeLinear_98": 0.0125})
     of_their_own = {name for name, _, origin in MOBILENET_V2 if origin == "QDQ"}
     assert {one.name for one in found} == of_their_own - {"QuantizeLinear_2"}  # that of the image has to be
     assert found == [
@@ -78,34 +76,37 @@ def test_the_q_that_tensorrt_8_left_alone_are_named_with_the_convolution_before(
         SeparateQdq("QuantizeLinear_147", "Conv_142", alone=True),
     ]
     assert words(found) == (
-        "Q/DQ that are not fused into the convolution before: QuantizeLinear_98 (a layer of its own behind "
+        "2 Q/DQ are not fused into the convolution before: QuantizeLinear_98 (a layer of its own behind "
         "Conv_94, 0.013 ms), QuantizeLinear_147 (a layer of its own behind Conv_142)"
     )
 
 
-def test_a_q_in_a_kernel_without_the_convolution_is_named_by_the_metadata_of_newer_versions() -> None:
-    """As TensorRT 10 and TensorRT-RTX write it: kernels of Myelin, their nodes in the metadata."""
+def test_a_q_in_a_generated_kernel_is_named_though_that_names_the_convolution_too() -> None:
+    """As TensorRT-RTX 1.7.1 writes it on ResNet-20, where every convolution writes floats, and TensorRT 10.
 
-    def kernel(name: str, *nodes: str) -> dict[str, str]:
-        return {
-            "Name": name,
-            "LayerType": "kgen",
-            "Metadata": "\x1f".join(f"[ONNX Layer: {n}]" for n in nodes),
-        }
+    The kernel names the convolution whose scale and bias it has; a layer of another type multiplies.
+    """
+
+    def layer(name: str, kind: str, *nodes: str) -> dict[str, str]:
+        return {"Name": name, "LayerType": kind, "Metadata": "\x1f".join(f"[ONNX Layer: {n}]" for n in nodes)}
 
     described = [
-        kernel("__myl_Conv_myl0_1", "Conv_94", "DequantizeLinear_20", "DequantizeLinear_90"),
-        kernel("__myl_Conv_myl0_2", "Conv_108", "Clip_112", "QuantizeLinear_130", "DequantizeLinear_98"),
-        kernel("__myl_AddQuan_myl0_3", "Add_144", "QuantizeLinear_147"),
-        kernel("__myl_Dequ_myl0_4", "DequantizeLinear_147"),
+        layer("Conv_94_myl0_2", "correlation", "Conv_94", "DequantizeLinear_20", "DequantizeLinear_90"),
+        layer("__myl_MulAddMulMinMaxRounCast_myl0_3", "kgen", "Conv_94", "QuantizeLinear_98"),
+        layer("Conv_108_myl0_4", "correlation", "Conv_108", "Clip_112", "QuantizeLinear_130"),
+        layer("__myl_AddMulMinMaxRounCast_myl0_5", "kgen", "Add_144", "QuantizeLinear_147"),
+        layer("__myl_Dequ_myl0_6", "kgen", "DequantizeLinear_147"),
     ]
     layers = read_layers(json.dumps({"Layers": described}))
-    found = separate_qdq(mobilenet(), [(one.name, named_in(one)) for one in layers])
+    found = separate_qdq(mobilenet(), [naming(one) for one in layers])
     assert [(one.name, one.behind, one.alone) for one in found] == [
+        ("QuantizeLinear_98", "Conv_94", False),
         ("QuantizeLinear_147", "Conv_142", False),
         ("DequantizeLinear_147", "Conv_142", True),
     ]
-    assert "QuantizeLinear_147 (in a layer without a convolution behind Conv_142)" in words(found)
+    assert "QuantizeLinear_98 (in another layer behind Conv_94)" in words(found)
+    only = [naming(one) for one in layers[1:2]]  # then it is this kernel that computes it
+    assert separate_qdq(mobilenet(), only) == []
 
 
 @pytest.mark.parametrize(
@@ -122,10 +123,10 @@ def test_a_q_in_a_kernel_without_the_convolution_is_named_by_the_metadata_of_new
 )
 def test_nodes_are_found_in_the_names_that_layers_have(name: str, nodes: str) -> None:
     (layer,) = read_layers(json.dumps({"Layers": [name]}))
-    assert nodes in named_in(layer)
+    assert nodes in naming(layer).nodes
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
-    assert separate_qdq(mobilenet(), [("Conv_94", ["Conv_94"])]) == []
+    assert separate_qdq(mobilenet(), [NamingLayer("Conv_94", "CaskConvolution", ("Conv_94",))]) == []
     assert words(None) == "which Q/DQ are fused is not known"
-    assert words([]) == "no layer without a convolution is named after a Q of a convolution's output"
+    assert words([]) == "no Q of a convolution's output is named by another layer than a convolution's"

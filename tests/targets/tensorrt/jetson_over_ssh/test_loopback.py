@@ -81,7 +81,7 @@ def test_one_of_all_candidates_is_chosen_there(
     engine = with_convolutions(tmp_path, module)
     strong = not VERSIONS[jetpack].startswith("8")
     fastest_but_wrong = "int8_half.onnx" if strong else "dla.onnx"
-    steered = {"ms": {"fp16.onnx": 5, "mixed.onnx": 1, fastest_but_wrong: 0}, "wrong": [fastest_but_wrong]}
+    steered = {"ms": {"fp16.onnx": 5, "mixed.onnx": 1, fastest_but_wrong: 0.5}, "wrong": [fastest_but_wrong]}
     (sshd.home / "engines.json").write_text(json.dumps({**steered, "slow": "second"}))
     images = pictures(128)
     logits = logits_of(images)
