@@ -106,11 +106,13 @@ def show(options: argparse.Namespace, names: list[str]) -> list[float]:
 
 
 def _until_served(demo: "subprocess.Popen[str]") -> float:
+    said = []
     for line in demo.stderr or ():
+        said.append(line)
         if line.startswith("page"):
             threading.Thread(target=list, args=(demo.stderr,), daemon=True).start()
             return time.monotonic()
-    raise SystemExit("the demo ended before it served its page")
+    raise SystemExit(f"the demo ended before it served its page: {''.join(said[-5:])}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,10 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     (folder / "pics").mkdir(parents=True, exist_ok=True)
-    for photo in sorted(arguments.photos.rglob("*.jpg"))[:PICTURES]:
+    photos = sorted(arguments.photos.rglob("*.jpg"))[:PICTURES]
+    if not photos:
+        parser.error(f"{arguments.photos} is no folder with .jpg files; of an archive, unpack some")
+    for photo in photos:
         shutil.copyfile(photo, folder / "pics" / photo.name)
     write_files(folder)
     for name, page in COMMANDS:

@@ -86,11 +86,11 @@ def test_what_is_shared_as_torch_shares_it_is_read(tmp_path: Path) -> None:
 
 
 def test_dictionaries_that_hold_each_other_are_refused(tmp_path: Path) -> None:
-    inner: dict[str, object] = {"weight": torch.ones(1)}
+    inner: dict[str, object] = {}
     for _ in range(4):
-        inner = {f"k{n}": inner for n in range(100)}
+        inner = {f"k{n}": inner for n in range(32)}
     torch.save(inner, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="hold each other so often"):
+    with pytest.raises(CheckpointError, match="has dictionaries that hold each other so often"):
         read_weights(tmp_path / "x.pt")
 
 
@@ -152,10 +152,10 @@ def test_columns_that_the_rows_do_not_fill(tmp_path: Path) -> None:
 
 def test_columns_of_boxes_without_end() -> None:
     spelled = [
-        "".join(f"{mark}{letter}" for mark, letter in zip(marks, "bboxx", strict=True))
-        for marks in product(" _-.,;", repeat=5)
+        "".join(f"{mark}{letter}" for mark, letter in zip(marks, "bboxxmin", strict=True))
+        for marks in product(" _-.", repeat=8)
     ]
-    assert len(find_columns(["path", "label", *spelled], None, "labels.csv").boxes) == 6**5
+    assert len(find_columns(["path", "label", *spelled], None, "labels.csv").boxes) == 4**8
 
 
 def many_folders(path: Path, table: str = "") -> Path:
