@@ -27,7 +27,7 @@ from pipeline.difference.weights_compared import compare_biases
 
 POOR_DB = 20.0
 """Quantised networks that agree less are looked at once more."""
-MARGIN_DB = 4.0
+MARGIN_DB = 5.0
 """Networks may be so much further apart than rounding a second time puts them: its size varies from one
 rounding to the next, and weights and ranges are chosen on other pictures."""
 WIDE_RANGES_DB, SHIFTED_MEANS_DB = 6.0, 3.0

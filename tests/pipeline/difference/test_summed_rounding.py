@@ -167,7 +167,7 @@ def test_means_that_many_layers_shift_a_little_are_named(shallow: Networks) -> N
     """A seventh of the weights is one step too small: 2 % of a standard deviation in each layer."""
 
     def lower(value: Array) -> Array:
-        return np.maximum(value - (np.random.default_rng(3).random(value.shape) < 0.15), -127)
+        return np.asarray(np.maximum(value - (np.random.default_rng(3).random(value.shape) < 0.15), -127))
 
     shifted = with_constants(shallow[1], of_weights, lower)
     assert compare(shallow[0], shifted, PICTURES[:8]).findings == ()
@@ -184,7 +184,7 @@ def test_means_that_many_layers_shift_a_little_are_named(shallow: Networks) -> N
 
 def test_more_than_rounding_costs_is_different_without_a_finding(shallow: Networks) -> None:
     def moved(value: Array) -> Array:
-        return np.clip(value + np.random.default_rng(3).choice([-1, 1], value.shape), -127, 127)
+        return np.asarray(np.clip(value + np.random.default_rng(3).choice([-1, 1], value.shape), -127, 127))
 
     other = with_constants(shallow[1], of_weights, moved)
     assert compare(shallow[0], other, PICTURES[:8]).findings == ()
