@@ -272,6 +272,20 @@ class TestDifference:
         )
 
 
+def test_a_star_in_a_long_pattern_of_a_matrix_helps(tmp_path: Path, capsys: Said) -> None:
+    def matrix(name: str, model: str) -> Path:
+        file = tmp_path / name
+        file.write_text(
+            'models = ["resnet20-fashion"]\ntargets = ["host", "reference"]\n'
+            f'[[exclude]]\nmodel = "{model}"\ntarget = "host"\n'
+        )
+        return file
+
+    long, short = matrix("long.toml", "[r]" * 100 + "*"), matrix("short.toml", "r*")
+    words = "up to 256 are allowed. Write * for a part of it."
+    check_other_words(words, ["matrix", long, "--list"], ["matrix", short, "--list"], capsys)
+
+
 def test_a_matrix_of_the_devices_helps(tmp_path: Path, capsys: Said) -> None:
     file = tmp_path / "boards.toml"
     file.write_text(

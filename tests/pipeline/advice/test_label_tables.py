@@ -46,3 +46,12 @@ def test_a_class_that_is_a_link_to_another_is_removed(tmp_path: Path) -> None:
     assert "its pictures would be of two classes. Remove the link." in str(refused.value)
     (tmp_path / "test" / "aspen").unlink()
     assert open_dataset(tmp_path).classes == ("ash", "birch")
+
+
+def test_columns_that_are_empty_are_removed(tmp_path: Path) -> None:
+    rows = [line.split(",") for line in TABLE.splitlines()]
+    wide = [rows[0] + [f"c{number}" for number in range(20_000)], *rows[1:] * 5_000]
+    with pytest.raises(DataError, match="rows lack most values of the 20,003 columns") as refused:
+        open_dataset(holding(tmp_path, "labels.csv", "\n".join(map(",".join, wide))))
+    assert str(refused.value).endswith("Remove columns that are empty.")
+    assert open_dataset(holding(tmp_path, "labels.csv", TABLE)).classes == ("c", "d")

@@ -332,3 +332,18 @@ def test_saying_the_normalisation_of_the_training_helps(
             torch.save(weights, path)
 
     check_advice(words, attempt, heed)
+
+
+def test_only_the_tensors_of_nested_dictionaries_are_saved(
+    weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path, nested = tmp_path / "w.pt", dict[str, object](weights)
+    inner: dict[str, object] = {}
+    for _ in range(4):
+        inner = {f"k{number}": inner for number in range(32)}
+    torch.save(nested | {"history": inner}, path)
+    check_advice(
+        "values. Save only the tensors: torch.save(model.state_dict(), NEW_PATH).",
+        lambda: load_model(MODEL, path, 10),
+        lambda: torch.save(weights, path),
+    )
