@@ -201,7 +201,13 @@ def dask_workers(place: Place) -> Iterator[DaskWorkers]:
         "distributed.scheduler.worker-ttl": f"{SILENT_S}s",
         "distributed.logging.distributed": "error",
         "distributed.worker.daemon": False,  # stages start processes of their own
-        "distributed.worker.profile.enabled": False,  # looks at each thread 100 times a second
+        # Units take seconds. At Dask's own pace, for tasks of milliseconds, this takes 10 % of a core.
+        "distributed.worker.profile.enabled": False,
+        "distributed.worker.memory.monitor-interval": "1s",
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "2s",
+        "distributed.scheduler.active-memory-manager.start": False,
+        "distributed.scheduler.work-stealing": False,  # no worker has more than one unit
     }
     with ExitStack() as opened:
         opened.enter_context(dask.config.set(settings))
