@@ -143,7 +143,7 @@ def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, 
 
 
 def main() -> None:
-    """Print one line a network."""
+    """Print one line a network. Ends with exit code 1 if there was none to compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", nargs="*", help="networks, by the names of their libraries; all if absent")
     parser.parse_args()
@@ -152,6 +152,7 @@ def main() -> None:
     # networks need none of them
     sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
     images = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    compared = 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for library, cases in sources(folder, images).items():
@@ -163,9 +164,12 @@ def main() -> None:
                         found = network(torch.from_numpy(images)).numpy()
                     difference = np.abs(found - expected).max() / np.abs(expected).max()
                     print(f"    {library:12} {name:24} as {ours:18} {difference:.1e}", flush=True)
+                    compared += 1
                     path.unlink()
             except ImportError as error:
                 print(f"    {library:12} is not here: {error}")
+    if not compared:
+        sys.exit("Nothing was compared. Install torchvision, timm or Keras beside edgec.")
 
 
 def sources(folder: Path, images: Pixels) -> dict[str, Iterator[tuple[str, str, Path, NDArray[np.float32]]]]:
