@@ -68,7 +68,7 @@ def scatter(title: str, across: str, measured: Sequence[Measured]) -> CostPlot |
     """Draw rows of one contest; None without at least one. Costs are positive."""
     if not measured:
         return None
-    costs = [end for one in measured for end in _ends(one.cost, one.cost_interval)]
+    costs = [end for one in measured for end in _cost_ends(one)]
     x_axis = axis_around([math.log10(cost) for cost in costs], margin=0.12)
     rates = [end for one in measured for end in _ends(one.accuracy, one.accuracy_interval)]
     y_axis = axis_around(rates)
@@ -76,7 +76,7 @@ def scatter(title: str, across: str, measured: Sequence[Measured]) -> CostPlot |
     dots: list[RowDot] = []
     for number, one in enumerate(measured):
         x, y = x_axis.at(math.log10(one.cost)), 100 - y_axis.at(one.accuracy)
-        left, right = (x_axis.at(math.log10(end)) for end in _ends(one.cost, one.cost_interval))
+        left, right = (x_axis.at(math.log10(end)) for end in _cost_ends(one))
         bottom, top = (100 - y_axis.at(end) for end in _ends(one.accuracy, one.accuracy_interval))
         shift = _free_place(x, y, dots)
         dots.append(
@@ -99,6 +99,12 @@ def _ends(value: float, interval: Interval | None) -> tuple[float, float]:
     if interval is None:
         return value, value
     return interval.low, value if interval.high is None else interval.high
+
+
+def _cost_ends(one: Measured) -> tuple[float, float]:
+    """Return what a bar spans. A noisy measurement may have no lower bound, 0, which a logarithmic axis lacks."""
+    low, high = _ends(one.cost, one.cost_interval)
+    return low if low > 0 else one.cost, high
 
 
 def _free_place(x: float, y: float, others: Sequence[RowDot]) -> int:
