@@ -102,7 +102,7 @@ def _ends(value: float, interval: Interval | None) -> tuple[float, float]:
 
 
 def _cost_ends(one: Measured) -> tuple[float, float]:
-    """Return what a bar spans. A noisy measurement may have no lower bound, 0, which a logarithmic axis lacks."""
+    """Return what a bar spans. A noisy latency has 0 as its lower bound, which a logarithmic axis lacks."""
     low, high = _ends(one.cost, one.cost_interval)
     return low if low > 0 else one.cost, high
 

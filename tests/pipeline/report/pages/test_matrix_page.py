@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.report.matrix_terminal import render_matrix
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.matrix_report import MatrixReport
 from pipeline.report.pages.matrix_page import matrix_html
 from pipeline.report.record import load_record
@@ -45,6 +46,16 @@ def test_dots_of_one_place_keep_their_labels_apart() -> None:
     shifts = sorted(dot.label_shift for dot in drawn.dots)
     assert all(after - before >= 13 for before, after in pairwise(shifts))
     assert scatter("t", "ms", []) is None
+
+
+def test_a_noisy_latency_without_bounds_is_drawn_as_a_dot() -> None:
+    unknown, known = Interval(low=0.0, high=None), Interval(low=1.0, high=3.0)
+    measured = [Measured("1", "a", 2.0, unknown, 90.0, None), Measured("2", "b", 2.0, known, 90.0, None)]
+    drawn = scatter("t", "ms", measured)
+    assert drawn
+    noisy, quiet = drawn.dots
+    assert noisy.left == noisy.x == noisy.right
+    assert quiet.left < quiet.x < quiet.right
 
 
 def test_the_terminal_says_the_same() -> None:
