@@ -74,7 +74,7 @@ def doubling_functions(count: int) -> list[FunctionProto]:
 
 
 def endless_loop() -> NodeProto:
-    """Inside of an If: a Loop that is not is refused by name."""
+    """Inside of an If with a computed condition: elsewhere a Loop is refused by name."""
     body: GraphProto = helper.make_graph(
         [node("Identity", ["go_on"], ["go"]), node("Identity", ["v"], ["w_"])],
         "body",
@@ -98,7 +98,7 @@ def endless_loop() -> NodeProto:
             ("else_branch", node("Identity", ["half"], ["kept"]), "kept"),
         )
     }
-    return node("If", ["true"], ["e"], **branches)
+    return node("If", ["sure"], ["e"], **branches)
 
 
 def save(model: onnx.ModelProto, folder: Path) -> Path:

@@ -94,7 +94,8 @@ def test_a_graph_that_computes_its_size_is_tried_with_limits(tmp_path: Path) -> 
 
 def test_a_graph_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tried_apart, "ONNX_SECONDS", 1)
-    model = network(endless_loop(), *averaged("e"), true=np.bool_(True), half=np.float32(0.5))
+    computed = node("And", ["true", "true"], ["sure"])
+    model = network(computed, endless_loop(), *averaged("e"), true=np.bool_(True), half=np.float32(0.5))
     with pytest.raises(CheckpointError, match=r"net\.onnx takes more than 1 s of processor time"):
         adopt(save(model, tmp_path))
 
