@@ -130,9 +130,10 @@ class Build(Compilation):
         """
         if self.target.state is BuildState.NOT_BUILT:
             return NO_MEASUREMENTS
+        stage = self.measurement
         if self.device is not None:
-            self.share_out((self.measurement,), "measure", on_board=True)
-        return Measurements(StageOutput(self.make(self.measurement)))
+            self.share_out((stage,), "measure", on_board=True)
+        return Measurements(StageOutput(self.make(stage)))
 
     @property
     def measurement(self) -> Measure:

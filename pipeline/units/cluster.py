@@ -121,13 +121,18 @@ class DaskWorkers:
         Given all units, the scheduler would hand them out at once, and take long ones back from a worker that
         is late only after many seconds in which another has nothing to do.
         """
+        if not waiting:
+            return []
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         busy = Counter(frozenset(self._needed(unit)) for unit in at_work)
+        able: dict[frozenset[str], int] = {}
         found = []
         for unit in waiting:
             needed = frozenset(self._needed(unit))
-            able = sum(worker["nthreads"] for worker in workers if needed <= set(worker["resources"]))
-            if busy[needed] < max(1, able):
+            if needed not in able:
+                threads = (worker["nthreads"] for worker in workers if needed <= set(worker["resources"]))
+                able[needed] = max(1, sum(threads))
+            if busy[needed] < able[needed]:
                 busy[needed] += 1
                 found.append(unit)
         return found
@@ -207,7 +212,6 @@ def dask_workers(place: Place) -> Iterator[DaskWorkers]:
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "2s",
         "distributed.scheduler.active-memory-manager.start": False,
-        "distributed.scheduler.work-stealing": False,  # no worker has more than one unit
     }
     with ExitStack() as opened:
         opened.enter_context(dask.config.set(settings))
