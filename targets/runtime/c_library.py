@@ -45,7 +45,7 @@ class CompiledOnce:
         if find_spec("ziglang") is None:
             raise OSError("there is no C compiler (ziglang)")
         above.mkdir(parents=True, exist_ok=True)
-        with _alone_in(above):
+        with _alone(above / f"{self.name}-{machine}.lock"):
             if not made.is_dir():
                 self._make(machine, made)
         return made
@@ -59,17 +59,20 @@ class CompiledOnce:
                 product.replace(made)
             except (
                 OSError
-            ):  # another process was faster, where folders have no locks: its product is the same
+            ):  # another process was faster, where files have no locks: its product is the same
                 if not made.is_dir():
                     raise
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait while another process compiles there: that takes half a minute, and two at once twice as long."""
-    descriptor = os.open(str(folder), os.O_RDONLY)
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait while another process compiles the same: that takes half a minute, and two at once twice as long.
+
+    Each product has a lock of its own, for a product may need another one: edgec-serve needs libedgec.
+    """
+    descriptor = os.open(str(lock), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        with suppress(OSError):  # some file systems have no locks of folders
+        with suppress(OSError):  # some file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -9,16 +9,13 @@ pytest_plugins = ["pytester"]
 
 USERS_TEST = """
 from pathlib import Path
-from edgec.testing import assert_accuracy, assert_latency
+from edgec.testing import assert_accuracy
 
 def test_good_enough(edgec_build):
-    report = edgec_build(Path({config!r}), out={out!r})
-    assert_accuracy(report, max_drop=50.0)
-    assert_latency(report, p50_ms=10_000.0)
-    assert_latency(report, p50_ms=10_000.0, judge="model")
+    assert_accuracy(edgec_build(Path({config!r}), out={out!r}), max_drop=50.0)
 
 def test_too_much_asked(edgec_build):
-    assert_latency(edgec_build(Path({config!r}), out={out!r}), p50_ms=0.000001)
+    assert_accuracy(edgec_build(Path({config!r}), out={out!r}), min_top1=99.99)
 """
 
 
@@ -51,12 +48,15 @@ def test_an_assertion_without_a_limit_is_a_mistake() -> None:
 def test_in_a_users_repository(
     quick: Path, out: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a process and a folder of its own, with nothing said but that edgec is installed."""
+    """In a process and a folder of its own, with nothing said but that edgec is installed.
+
+    Accuracy is asserted and latency is not: on a machine that is busy its gates are inconclusive.
+    """
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makepyfile(USERS_TEST.format(config=str(quick), out=str(out)))
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
-    done.stdout.fnmatch_lines(["*AssertionError: fail: p50 latency end to end below 1e-06 ms*"])
+    done.stdout.fnmatch_lines(["*AssertionError: fail: *99.99*"])
 
 
 def test_a_run_of_pytest_that_does_not_use_it_hardly_notices_it(pytester: pytest.Pytester) -> None:
