@@ -21,7 +21,7 @@ EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 TESTS := scripts/test_packages.sh && scripts/tensorrt_wheels.sh && \
-    OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal
+    .venv/bin/python -m pytest -n auto --dist worksteal
 
 .PHONY: help setup build matrix demo check test test-slow lint types fuzz degradation clean
 

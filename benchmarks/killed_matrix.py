@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cache.product import MANIFEST
+from benchmarks.finished_products import finished
 from pipeline.report.model.matrix_report import MatrixReport
 
 KILL_WAIT_S = 60
@@ -31,11 +31,6 @@ def command(matrix: Path, out: Path, on: str | None) -> list[str]:
     """Return the command that builds a matrix."""
     shared = ["--on", on] if on else []
     return [sys.executable, "-m", "pipeline", "matrix", str(matrix), "--out", str(out), *shared]
-
-
-def finished(out: Path) -> dict[Path, int]:
-    """Return the products in a store, and when each was written, in ns."""
-    return {path.parent: path.stat().st_mtime_ns for path in out.glob(f"store/products/*/*/{MANIFEST}")}
 
 
 def killed_after(seconds: float, words: Sequence[str]) -> bool:

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.finished_products import finished
 from benchmarks.forked_cluster import WORKERS, ForkedCluster, end
 from benchmarks.rounds import rounds_and_seed
 from benchmarks.tiny_network import write_tiny_network
 from pipeline.build.plan import Build
-from pipeline.cache.product import MANIFEST
 from pipeline.config import BuildConfig, load_config
 from pipeline.data.embedded import EMBEDDED
 from pipeline.progress import Silent
@@ -92,12 +92,6 @@ def results_in(out: Path) -> dict[str, bytes]:
     return found
 
 
-def finished_units(out: Path) -> dict[Path, int]:
-    """Return the units that a store holds, and when each was written, in ns."""
-    found = (path for stage in UNITS for path in out.glob(f"store/products/{stage}/*"))
-    return {path: (path / MANIFEST).stat().st_mtime_ns for path in found}
-
-
 def kill_at_random(
     cluster: ForkedCluster,
     work: Callable[[str], None],
@@ -114,7 +108,7 @@ def kill_at_random(
         tally.killed[victim] += command.is_alive()
         if command.exitcode == 0:
             return seen
-        seen = finished_units(out) | seen
+        seen = finished(out, UNITS) | seen
         if victim != "command":
             cluster.kill(victim)
         if victim in ("command", "scheduler"):
@@ -140,7 +134,7 @@ def trial(
     cluster.restore()
     cut = UnitSizes.drawn(draw)
     seen = kill_at_random(cluster, lambda address: validate(model, out, cut, address), out, draw, tally)
-    after = finished_units(out)
+    after = finished(out, UNITS)
     tally.repeated += sum(after[path] != written for path, written in seen.items())
     tally.rounds += 1
 

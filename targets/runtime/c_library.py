@@ -57,9 +57,7 @@ class CompiledOnce:
             self.compile(machine, product)
             try:
                 product.replace(made)
-            except (
-                OSError
-            ):  # another process was faster, where files have no locks: its product is the same
+            except OSError:  # another process was faster, where files have no locks: its product is the same
                 if not made.is_dir():
                     raise
 
