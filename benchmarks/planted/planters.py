@@ -39,6 +39,7 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "other pooling": ("pooling", structure_faults.other_pooling),
     "resize corners": ("resize", structure_faults.resize_corners),
     "clipped range": ("clipped range", quantiser_faults.clipped_range),
+    "range from 0": ("fused differently", quantiser_faults.range_from_zero),
     "coarse activation": ("coarse range", quantiser_faults.coarse_activation),
     "scale behind": ("scale", quantiser_faults.other_scale_behind),
     "zero point": ("zero point", quantiser_faults.other_zero_point),

@@ -7,7 +7,16 @@ network has no place for it.
 import numpy as np
 import onnx
 
-from benchmarks.planted.rewiring import Model, Rng, constants, nodes, one_of, set_constant
+from benchmarks.planted.rewiring import (
+    Model,
+    Rng,
+    constants,
+    insert_behind,
+    nodes,
+    one_of,
+    producer,
+    set_constant,
+)
 
 
 def _pairs(model: Model) -> list[tuple[onnx.NodeProto, onnx.NodeProto]]:
@@ -42,6 +51,28 @@ def coarse_activation(model: Model, rng: Rng) -> str | None:
     """Give a tensor a range that is far too wide."""
     pair = one_of(_pairs(model), rng)
     return None if pair is None else _rescale(model, rng.uniform(12, 30), pair, both=True)
+
+
+def range_from_zero(model: Model, rng: Rng) -> str | None:
+    """Round a layer in front of a sum in the range of the ReLU behind the sum, as if it were the layer's."""
+    known, found = constants(model), []
+    for quantise, _ in _pairs(model):
+        relu = producer(model, quantise.input[0])
+        add = None if relu is None or relu.op_type != "Relu" else producer(model, relu.input[0])
+        if add is None or add.op_type != "Add":
+            continue
+        made = [source for name in add.input if (source := producer(model, name)) is not None]
+        found += [(layer, quantise) for layer in made if layer.op_type == "Conv"]
+    chosen = one_of(found, rng)
+    if chosen is None:
+        return None
+    layer, quantise = chosen
+    scale, zero = (known[name] for name in quantise.input[1:])
+    limits = np.iinfo(zero.dtype)
+    step = np.asarray((limits.max - zero.astype(np.float64)) * scale / (limits.max - limits.min), np.float32)
+    grid = [step, np.asarray(limits.min, zero.dtype)]
+    insert_behind(model, layer.output[0], [("QuantizeLinear", grid, {}), ("DequantizeLinear", grid, {})])
+    return str(layer.output[0])
 
 
 def other_scale_behind(model: Model, rng: Rng) -> str | None:

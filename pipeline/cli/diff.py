@@ -52,7 +52,8 @@ def diff(
 ) -> None:
     """Say why two forms of a network differ: the first difference, the kind of fault, and its remedy.
 
-    Both get the same pixels. Exit code 0: the same, up to rounding; 1: different; 4: not comparable.
+    Both get the same pixels. Exit code 0: the same, up to rounding; 1: different, or rounding changes
+    classes; 4: not comparable.
 
     Example: edgec diff out/resnet20-fashion-host/model.onnx out/resnet20-fashion-host/model.engine
     """
@@ -124,6 +125,8 @@ def _embedded(size: tuple[int, int, int]) -> Path:
 
 def _show(found: "DifferenceReport") -> None:
     say(found.summary)
+    if found.changed_classes is not None:
+        say(f"What to do: {found.changed_classes.remedy}")
     for note in found.notes:
         say(f"note    {note}")
     for equal in found.equal_faults():

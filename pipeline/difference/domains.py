@@ -15,7 +15,7 @@ from pipeline.difference.decibels import by_channel
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.kept_gains import NEAR
-from pipeline.difference.layer_check import LayerConstants, expected_gains, taken_back
+from pipeline.difference.layer_check import LayerConstants, expected_factor, expected_gains, taken_back
 from pipeline.difference.place import Array, GraphPlace, Sides, Values
 from pipeline.difference.weights_compared import name_gains, vary
 
@@ -27,12 +27,13 @@ CENTRED_SHIFT = 0.05
 
 @dataclass(frozen=True)
 class Domain:
-    """B's tensor is A's with gains and shifts; `suspected` is the fault if no reader takes them back."""
+    """B's tensor is A's with gains and shifts, or is read so behind a fault."""
 
     affine: ChannelAffine
     origin: str
     """A's tensor where the gains began."""
-    suspected: Discrepancy
+    suspected: Discrepancy | None
+    """The fault if no reader takes them back; None where it is found already."""
 
 
 @dataclass
@@ -40,8 +41,6 @@ class Domains:
     """What is known so far of B's gains, by A's tensors."""
 
     known: dict[str, Domain] = field(default_factory=dict)
-    meant: dict[str, ChannelAffine] = field(default_factory=dict)
-    """Gains of tensors behind a layer that has others than the next layer takes back: the latter, about."""
     uncertain: set[str] = field(default_factory=set)
     """Tensors behind a fault in a network that B rescales: their gains are not known."""
     _confirmed: set[str] = field(default_factory=set)
@@ -49,7 +48,7 @@ class Domains:
     @property
     def rescaled(self) -> dict[str, ChannelAffine]:
         """The gains and shifts of all tensors where something is known of them."""
-        return {**self.meant, **{tensor: domain.affine for tensor, domain in self.known.items()}}
+        return {tensor: domain.affine for tensor, domain in self.known.items()}
 
     def undone(self, given: Values, inputs: Collection[str]) -> Values:
         """Return B's values of these inputs without their gains and shifts: what A's operators expect."""
@@ -58,9 +57,7 @@ class Domains:
     def as_b_holds(self, tensor: str, ours: Array, theirs: Array) -> Array:
         """Return A's values as B should hold them; B's own where that is not known."""
         if tensor in self.known:
-            ours = self.known[tensor].affine.applied(ours)
-        if tensor in self.meant:
-            return self.meant[tensor].applied(ours)
+            return self.known[tensor].affine.applied(ours)
         return theirs if tensor in self.uncertain or ours.shape != theirs.shape else ours
 
     def are_shifted(self, inputs: Collection[str], values: Mapping[str, Array]) -> bool:
@@ -80,7 +77,7 @@ class Domains:
             domain = self.known.pop(tensor)
             if domain.origin not in self._confirmed:
                 self._confirmed.add(domain.origin)
-                faults.append(domain.suspected)
+                faults += [] if domain.suspected is None else [domain.suspected]
         self.known = {n: d for n, d in self.known.items() if d.origin not in self._confirmed}
         return faults
 
@@ -103,9 +100,11 @@ class Domains:
         if suspected.kind in (FaultKind.NORM, FaultKind.WEIGHT_SCALES) and constants is not None:
             meant = expected_gains(sides, tensor, len(constants.gains))
             if meant is not None and not taken_back(sides, tensor, constants.gains):
-                self.uncertain.add(tensor)
-                factor = float(np.exp(np.log(abs(fitted.gain) / meant).mean()))
-                self.meant[tensor] = ChannelAffine(meant * factor, np.zeros_like(meant))
+                factor = expected_factor(sides, tensor, meant)
+                if factor is None:
+                    factor = float(np.exp(np.log(abs(fitted.gain) / meant).mean()))
+                read_as = ChannelAffine(meant * factor, np.zeros_like(meant))
+                self.known[tensor] = Domain(read_as, f"{tensor} as it is read", None)
                 return [*faults, suspected]  # the next layers take other gains back
         self.known[tensor] = Domain(fitted, tensor, suspected)
         return faults

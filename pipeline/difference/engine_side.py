@@ -36,6 +36,7 @@ def engine_side(path: Path, graph: Path, name: str, device: str | None = None) -
         metadata, _ = read_engine(path)
         model = bounded_graph(graph) if graph.is_file() else None
         with _running(path, metadata["isa"], device) as (runner, where):
+            ran_on = where if device is None else _named(device)
             yield Side(
                 name=name,
                 logits=runner.infer,
@@ -46,6 +47,7 @@ def engine_side(path: Path, graph: Path, name: str, device: str | None = None) -
                 is_exact=None
                 if model is None
                 else lambda pictures: _has_defined_bits(runner, graph, pictures),
+                ran_on=ran_on,
             )
     except (OSError, ValueError) as error:
         raise EngineError(str(error)) from error
@@ -90,6 +92,19 @@ def _on_device(path: Path, device: str, tested: bool) -> Iterator[EngineRunner]:
         yield runner
     finally:
         runner.close()
+
+
+def _named(device: str) -> str:
+    """Return a device's address and what it says it is; the address alone where it has no Python."""
+    from pipeline.known_devices import find_device
+    from targets.errors import DeviceError
+    from targets.reach.probe import probe
+    from targets.reach.ssh import SshDevice
+
+    try:
+        return f"{device}: {probe(SshDevice(find_device(device))).identity}"
+    except DeviceError:  # engines run without
+        return device
 
 
 def _emulated_cpu(isa: str) -> str:

@@ -46,6 +46,7 @@ def jetson_side(folder: Path, device: str) -> Iterator[Side]:
             graph=graph,
             size=(dims[1].dim_value, dims[2].dim_value, dims[3].dim_value),
             notes=(f"{folder} runs on {device}: {target.device()}",),
+            ran_on=f"{device}: {target.device()}",
             inspected=lambda pictures: inspect_marked(target, engine, folder, pictures[:INSPECTED]),
             own_db=SAME_ENGINE_DB,
         )

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.difference.changed_classes import changed_classes
 from pipeline.difference.compare import compare
 from pipeline.difference.decibels import ARITHMETIC_DB, MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
@@ -175,17 +176,20 @@ def _saturates(side: Side, pictures: Pictures, given: Array) -> Discrepancy | No
 def _report(
     a: Side, b: Side, notes: list[str], answers: LogitAgreement | None, judged: Judged
 ) -> DifferenceReport:
-    found, verdict, findings, cost = judged.found, judged.verdict, judged.findings, judged.cost
+    found, findings, cost = judged.found, judged.findings, judged.cost
+    changed = None if answers is None else changed_classes(judged, answers)
+    verdict = judged.verdict if changed is None else Sameness.OTHER_CLASSES
     looks = found if verdict is Sameness.DIFFERENT else None
-    matters = found if cost is not None and cost.is_high else looks
+    matters = found if changed is not None or (cost is not None and cost.is_high) else looks
     restored = () if matters is None else restore_each(matters)
     remedies = (None,) * len(findings) if looks is None else try_remedies(looks)
     return DifferenceReport(
         a=a.name,
         b=b.name,
         verdict=verdict,
-        summary=_summary(answers, judged),
+        summary=_summary(answers, replace(judged, verdict=verdict)),
         rounding_db=None if cost is None else cost.again_db,
+        changed_classes=changed,
         notes=tuple(notes),
         logits=answers,
         looked_inside=0 if found is None else len(found.pictures),
@@ -204,7 +208,13 @@ def _report(
         if looks is None
         else tuple(TensorHistogram(**asdict(one)) for one in histograms(looks)),
         processor=cpu_name(),
+        a_ran_on=_ran_on(a),
+        b_ran_on=_ran_on(b),
     )
+
+
+def _ran_on(side: Side) -> str | None:
+    return None if side.size is None else side.ran_on or cpu_name()
 
 
 def _seen(one: ReadPicture) -> SeenPicture:
@@ -228,8 +238,11 @@ def _summary(answers: LogitAgreement | None, judged: Judged) -> str:
             return f"All logits have the same bits on {answers.pictures} pictures."
         case Sameness.ARITHMETIC:
             return f"The same network: {close}. Sums of floats in another order explain that."
-        case Sameness.ROUNDING:
-            return f"The same network, rounded: {close}. {_how_close(judged)}"
+        case Sameness.ROUNDING | Sameness.OTHER_CLASSES:
+            changed = percent(1 - (answers.same_class or 0))
+            other = f"B gives another class on {changed} of {answers.pictures} pictures, without a fault. "
+            begins = other if judged.verdict is Sameness.OTHER_CLASSES else ""
+            return f"{begins}The same network, rounded: {close}. {_how_close(judged)}"
         case Sameness.DIFFERENT:
             return f"Different: {close}{_first_of(judged)}"
         case Sameness.NOT_COMPARABLE:

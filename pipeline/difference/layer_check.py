@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.difference.channelwise_fit import ChannelAffine
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.place import Array, GraphPlace, Sides
 from pipeline.difference.real_graph import LAYERS
 from pipeline.difference.weights_compared import (
@@ -19,6 +20,8 @@ from pipeline.difference.weights_compared import (
     vary,
 )
 
+SAME_BIAS_DB = 12.0
+"""The least that biases agree that are corrected for other rounding."""
 TAKEN_BACK = 0.9
 """The least correlation of a layer's gains with those that the next layer takes back."""
 
@@ -79,6 +82,21 @@ def expected_gains(sides: Sides, tensor: str, count: int) -> Array | None:
         return None
     alike = all((_correlation(one, found[0]) or 0.0) > TAKEN_BACK for one in found)
     return found[0] if alike else None
+
+
+def expected_factor(sides: Sides, tensor: str, gains: Array) -> float | None:
+    """Return the factor of the gains that a next layer in B divides by, which its bias does not have."""
+    for node in _next_layers(sides, tensor):
+        place = sides.place(node) if node in sides.matching.names else None
+        constants = None if place is None else layer_constants(sides, place, gains)
+        if constants is None or constants.named is not None:
+            continue
+        wanted, found = constants.ours.bias * constants.gains, constants.theirs.bias
+        power = float(wanted @ wanted)
+        factor = float(wanted @ found) / power if power > 0 else 0.0
+        if factor > 0 and ratio_db(found, wanted * factor) >= SAME_BIAS_DB:
+            return factor
+    return None
 
 
 def _correlation(gains: Array, other: Array) -> float | None:

@@ -48,6 +48,8 @@ class Side:
     """How many pictures recorded logits are of; 0 for what computes its logits."""
     recorded_of: tuple[str, ...] = ()
     """The names of the pictures of recorded logits, where each picture has a file."""
+    ran_on: str = ""
+    """What computes its logits, if not this processor."""
 
 
 @dataclass(frozen=True)

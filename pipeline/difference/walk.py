@@ -234,11 +234,6 @@ class Walk:
     def _behind_unknown(self, place: GraphPlace) -> None:
         """Check an operator with B's own weights where A's values are unknown; and the weights."""
         self.domains.uncertain.add(place.node.output)
-        meant = self.domains.meant
-        gains = next((meant[name] for name in place.given if name in meant), None)
-        kept = gains is not None and place.expected.shape[1:2] == gains.gain.shape
-        if gains is not None and kept and place.node.operator not in LAYERS:
-            meant[place.node.output] = gains
         if place.node.output == self.sides.a.output:
             last = self._output(place, place)
             if last is not None:

@@ -12,6 +12,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import filled_up
 from pipeline.data.split import Split
 from pipeline.difference.compare import NetworkComparison, compare
+from pipeline.difference.float_activations import float_activations
 from pipeline.difference.side import graph_logits
 from pipeline.errors import UsageError
 from pipeline.explanation.asked_picture import AskedPicture
@@ -25,7 +26,6 @@ from pipeline.explanation.labelled_images import (
 )
 from pipeline.explanation.layer_effects import clipped_tensors, layer_effects
 from pipeline.explanation.more_bits import (
-    float_activations,
     float_weights,
     rewritten_float,
     wider_networks,

@@ -48,18 +48,6 @@ def rewritten_float(
         return onnx.load(Path(folder) / "model.onnx")
 
 
-def float_activations(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a Q/DQ model that rounds only its weights: the upper limit of what activation bits can gain."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    quantised = {node.output[0]: node for node in changed.graph.node if node.op_type == "QuantizeLinear"}
-    for node in changed.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in quantised:
-            source = quantised[node.input[0]].input[0]
-            node.CopyFrom(onnx.helper.make_node("Identity", [source], list(node.output), node.name))
-    return changed
-
-
 def float_weights(sides: Sides) -> tuple[onnx.ModelProto, int, int]:
     """Return B with A's weights and biases, how many layers that are, and how many there are.
 

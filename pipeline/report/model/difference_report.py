@@ -19,15 +19,16 @@ class Sameness(StrEnum):
     IDENTICAL = "identical"
     ARITHMETIC = "same up to the order of float sums"
     ROUNDING = "same network, rounded"
+    OTHER_CLASSES = "same network, rounded to other classes"
     DIFFERENT = "different"
     NOT_COMPARABLE = "not comparable"
 
     @property
     def exit_code(self) -> int:
-        """Return 0 for the same, 1 for different, 4 where there is nothing to compare."""
+        """Return 0 for the same, 1 for what cannot take its place, 4 where there is nothing to compare."""
         if self is Sameness.NOT_COMPARABLE:
             return 4
-        return 1 if self is Sameness.DIFFERENT else 0
+        return 1 if self in (Sameness.DIFFERENT, Sameness.OTHER_CLASSES) else 0
 
 
 BETTER_DB = 0.5
@@ -143,6 +144,14 @@ class LogitAgreement(Record):
     equal_bits: bool
 
 
+class ChangedClasses(Record):
+    """Classes that rounding changes, where there is no fault: more than may be passed over."""
+
+    share: float
+    interval: Interval  # of that share
+    remedy: str
+
+
 class DifferenceReport(Record):
     """The comparison of A, which is taken to be right, with B."""
 
@@ -154,6 +163,7 @@ class DifferenceReport(Record):
     notes: tuple[str, ...]
     logits: LogitAgreement | None
     rounding_db: float | None = None  # what rounding alone leaves of the logits; None: not measured
+    changed_classes: ChangedClasses | None = None  # None: no more than may be passed over
     looked_inside: NonNegativeInt  # pictures whose tensors were compared; 0: outputs alone
     matched_by: str
     matched_share: float
@@ -162,7 +172,21 @@ class DifferenceReport(Record):
     restored: tuple[RestoredTensor, ...]
     seen: tuple[SeenPicture, ...] = ()
     histograms: tuple[TensorHistogram, ...] = ()
-    processor: str
+    processor: str  # of this machine, which compares the tensors
+    a_ran_on: str | None = None  # what computed A's logits; None: they were recorded
+    b_ran_on: str | None = None
+
+    @property
+    def run_words(self) -> str:
+        """Say what ran the two."""
+        if self.a_ran_on == self.b_ran_on == self.processor:
+            return f"Run on {self.processor}."
+        sides = {"A": self.a_ran_on, "B": self.b_ran_on}
+        ran = [
+            f"{side}'s logits were recorded" if place is None else f"{side} ran on {place}"
+            for side, place in sides.items()
+        ]
+        return f"{'; '.join(ran)}. Tensors were compared on {self.processor}."
 
     def equal_faults(self) -> tuple[EqualFaults, ...]:
         """Return the faults in groups that differ in their place only."""

@@ -20,3 +20,13 @@ def planted(model: onnx.ModelProto, fault: str, pair: Pair) -> tuple[onnx.ModelP
         if place is not None and ratio_db(sound, graph_logits(changed, pair.pictures)) < 35:
             return changed, place
     raise AssertionError("no place, or the fault never shows")
+
+
+def planted_at(place: str, model: onnx.ModelProto, fault: str) -> onnx.ModelProto:
+    """Return a copy with the fault at a place."""
+    for seed in range(100):
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        if PLANTERS[fault][1](changed, np.random.default_rng(seed)) == place:
+            return changed
+    raise AssertionError(f"{fault} is never planted at {place}")

@@ -9,6 +9,7 @@ import pytest
 from pipeline.cli.app import run
 from pipeline.difference.engine_side import engine_side
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
+from pipeline.report.pages.difference_page import difference_html
 from targets.reach import emulator
 from targets.tvm.cpu_target import compile_engine, host_isa
 from targets.tvm.isa import ISAS
@@ -68,6 +69,11 @@ def test_an_engine_on_a_device_is_the_same_network_rounded(
     code, found = compared(capsys, builds, a, b, "--device", str(sshd.address), *words)
     assert (code, found.verdict, found.faults) == (0, Sameness.ROUNDING, ())
     assert any(f"runs on {sshd.address}" in note for note in found.notes), found.notes
+    here, there = (found.b_ran_on, found.a_ran_on) if a == "here" else (found.a_ran_on, found.b_ran_on)
+    assert here == found.processor
+    assert there is not None
+    assert there.startswith(f"{sshd.address}: ")
+    assert f"B ran on {found.b_ran_on}. Tensors were compared on" in difference_html(found)
     debugged = [note for note in found.notes if "every number of" in note and str(sshd.address) in note]
     assert len(debugged) == len(words), found.notes
 
@@ -110,5 +116,8 @@ def test_an_emulated_engine_has_the_bits_of_the_one_here(
     code, found = compared(capsys, builds, a, b, *words)
     assert (code, found.verdict) == (0, Sameness.IDENTICAL)
     assert any("emulated (qemu-aarch64" in note for note in found.notes), found.notes
+    board = found.b_ran_on if b == "board" else found.a_ran_on
+    assert board is not None
+    assert board.startswith("emulated (qemu-aarch64 -cpu")
     debugged = [note for note in found.notes if "every number of" in note]
     assert len(debugged) == 2 * len(words), found.notes

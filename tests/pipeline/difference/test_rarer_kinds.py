@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from benchmarks.planted.rewiring import insert_behind
+from benchmarks.planted.rewiring import insert_behind, set_attribute
 from pipeline.difference.compare import compare
 from pipeline.difference.fault_kind import FaultKind
 from tests.pipeline.difference.small_pair import SIDE, network, pictures
@@ -21,6 +21,25 @@ def pooled(ceil_mode: int = 0, counted: int = 0, kind: str = "MaxPool") -> onnx.
     more: dict[str, object] = {"count_include_pad": counted} if kind == "AveragePool" else {}
     form = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": ceil_mode, **more}
     insert_behind(model, "stem.relu", [(kind, [], form)])
+    return model
+
+
+def rectified(before: bool) -> onnx.ModelProto:
+    """Return the network with a mean over windows behind its first layer; `before`: its ReLU is in front."""
+    model = network(resizes=False)
+    steps = ["Relu", "AveragePool"] if before else ["AveragePool", "Relu"]
+    names = {"Relu": "stem.relu", "AveragePool": "stem.mean"}
+    first, last = names[steps[0]], names[steps[1]]
+    for node in model.graph.node:
+        node.input[:] = [last if name == "stem.relu" else name for name in node.input]
+    at = next(i for i, node in enumerate(model.graph.node) if node.output[0] == "stem.relu")
+    del model.graph.node[at]
+    for step, source, to in ((steps[1], first, last), (steps[0], "stem", first)):
+        node = helper.make_node(step, [source], [to], to)
+        if step == "AveragePool":
+            set_attribute(node, "kernel_shape", [2, 2])
+            set_attribute(node, "strides", [2, 2])
+        model.graph.node.insert(at, node)
     return model
 
 
@@ -94,6 +113,12 @@ CASES: dict[str, tuple[Callable[[], onnx.ModelProto], Callable[[], onnx.ModelPro
         lambda: pooled(kind="AveragePool", counted=1),
         FaultKind.POOLING,
         "count_include_pad=1",
+    ),
+    "an activation in front of a pooling": (
+        lambda: rectified(before=False),
+        lambda: rectified(before=True),
+        FaultKind.FUSED,
+        "B computes Relu on this tensor",
     ),
     "layout": (lambda: flattened(False), lambda: flattened(True), FaultKind.CHANNEL_ORDER, "another order"),
     "orientation": (

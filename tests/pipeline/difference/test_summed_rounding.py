@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -11,14 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
+from pipeline.cli.app import run
 from pipeline.difference.compare import compare
 from pipeline.difference.decibels import MOST_DB
 from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.float_activations import float_activations
 from pipeline.difference.judged import difference_of
 from pipeline.difference.real_graph import read_real_graph
 from pipeline.difference.rounded_again import rounded_again, rounding_db
 from pipeline.difference.side import Array, Pictures, graph_logits, graph_side
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
+from tests.pipeline.difference.planted_fault import planted_at
+from tests.pipeline.difference.small_pair import Pair
 
 SIDE, WIDTH, CLASSES = 12, 12, 8
 Changed = Callable[[Array], Array]
@@ -118,6 +123,42 @@ def test_a_deep_network_that_rounding_moves_far_is_the_same(sound: Networks) -> 
     assert (found.verdict, found.faults) == (Sameness.ROUNDING, ())
     assert found.restored, "it says which tensors cost most"
     assert found.rounding_db == pytest.approx(found.logits.agreement_db, abs=4)
+
+
+def test_rounding_that_changes_classes_is_said_first_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was "the same network, rounded", with exit code 0."""
+    monkeypatch.chdir(tmp_path)
+    model = deep(30)
+    onnx.save(quantised(model, tmp_path), "b.onnx")
+    Path("pictures").mkdir()
+    for number, picture in enumerate(PICTURES):
+        cv2.imwrite(f"pictures/{number:02}.png", picture)
+    words = ["diff", "model.onnx", "b.onnx", "--image", "pictures"]
+
+    assert run([*words, "--html", "why.html"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert run([*words, "--json"]) == 1
+    found = DifferenceReport.model_validate_json(capsys.readouterr().out)
+
+    assert (found.verdict, found.faults) == (Sameness.OTHER_CLASSES, ())
+    assert found.changed_classes is not None
+    assert found.changed_classes.interval.low > 0.05
+    remedy = found.changed_classes.remedy
+    assert "Tried in a copy of B on 16 pictures" in remedy
+    assert shown.startswith(f"{found.summary} What to do: {remedy}")
+    assert found.summary.startswith("B gives another class on ")
+    assert found.restored, "it says which tensors cost most"
+    page = Path("why.html").read_text()
+    assert page.index("What to do: Set") < page.index('<main id="accuracy">')
+
+
+def test_unrounded_activations_keep_a_relu_that_a_range_stands_for(pair: Pair) -> None:
+    folded = planted_at("two", pair.quantised["w8a8_asym_mse_bc"], "range from 0")
+    without = float_activations(folded)
+    readers = [node.op_type for node in without.graph.node if "two" in node.input]
+    assert sorted(readers) == ["QuantizeLinear", "Relu"]
 
 
 def test_outputs_alone_cannot_tell_such_a_network_from_another(sound: Networks) -> None:

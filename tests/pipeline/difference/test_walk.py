@@ -8,12 +8,13 @@ from benchmarks.planted.planters import PLANTERS
 from benchmarks.planted.rewiring import insert_behind, set_constant
 from pipeline.difference.compare import compare
 from pipeline.difference.fault_kind import FaultKind
-from tests.pipeline.difference.planted_fault import planted
+from tests.pipeline.difference.planted_fault import planted, planted_at
 from tests.pipeline.difference.small_pair import Pair
 
 OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
 OF_QUANTISERS = {
     "clipped range",
+    "range from 0",
     "coarse activation",
     "scale behind",
     "zero point",
@@ -50,6 +51,21 @@ def test_a_fault_is_named_where_channels_are_rescaled_on_purpose(fault: str, pai
     found = compare(pair.float_model, changed, pair.pictures)
 
     assert PLANTERS[fault][0] in {one.kind for one in found.findings}
+
+
+@pytest.mark.parametrize("first", ["other norm", "scale of another axis"])
+def test_gains_behind_gains_are_two_faults_where_channels_are_rescaled(first: str, pair: Pair) -> None:
+    """All behind the first was unknown, so that the second was none, or a range that it made too narrow."""
+    faults = {"down": first, "last": {"other norm": "scale of another axis"}.get(first, "other norm")}
+    changed = pair.quantised["w8a8_sym_mse_eq_bc"]
+    for place, fault in faults.items():
+        changed = planted_at(place, changed, fault)
+
+    found = compare(pair.float_model, changed, pair.pictures)
+
+    assert [(one.place, one.kind) for one in found.findings] == [
+        (place, PLANTERS[fault][0]) for place, fault in faults.items()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from calibration.recipe import QuantRecipe
 from pipeline.data.open import open_dataset
 from pipeline.data.picture_files import read_picture
 from pipeline.difference.compare import NetworkComparison, compare
+from pipeline.difference.float_activations import float_activations
 from pipeline.difference.observed import tensor_values
 from pipeline.difference.real_graph import read_real_graph
 from pipeline.difference.side import graph_logits
@@ -22,7 +23,7 @@ from pipeline.explanation.contest import ClassContest, contest_of
 from pipeline.explanation.explained import Wanted, explain
 from pipeline.explanation.labelled_images import features_of, labelled_pool, near_images, usual_margins
 from pipeline.explanation.layer_effects import clipped_tensors, layer_effects
-from pipeline.explanation.more_bits import float_activations, float_weights, rewritten_float, wider_networks
+from pipeline.explanation.more_bits import float_weights, rewritten_float, wider_networks
 from pipeline.explanation.opened_build import open_build
 from pipeline.explanation.reason import cause_of
 from pipeline.progress import Silent
