@@ -3,7 +3,8 @@
 #
 #     benchmarks/arm_userland.sh out/resnet20-fashion-arm.edgec picture.png /tmp/arm64 [bookworm]
 #
-# Needs Debian or Ubuntu, qemu-user and the network for the packages (about 850 MB unpacked); what runs then has none.
+# Needs Debian, whose mirror for apt has the packages, qemu-user and the network for them (about 850 MB unpacked); what runs
+# then has none. MIRROR names another mirror.
 set -euo pipefail
 bundle=$(realpath "$1") picture=$(realpath "$2") place=$3 release=${4:-bookworm}
 mkdir -p "$place"/{lists/partial,cache/archives/partial,root}
@@ -13,7 +14,8 @@ cd "$place"
 
 if [ ! -e unpacked ]; then
     : >status
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" >list
+    mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/$')}
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" >list
     apt=(apt-get -q -y -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::Lists="$place/lists"
         -o Dir::State::status="$place/status" -o Dir::Cache="$place/cache" -o Dir::Etc::sourcelist="$place/list"
         -o Dir::Etc::sourceparts=/dev/null -o APT::Install-Recommends=0)
