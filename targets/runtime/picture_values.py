@@ -10,7 +10,9 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     import numpy as np
     from numpy.typing import NDArray
 
-_PNM = re.compile(rb"P([2356])(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d{1,6})\s")
+_BETWEEN = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PNM = re.compile(rb"P([2356])" + 2 * (_BETWEEN + rb"\d+") + _BETWEEN + rb"0*(\d{1,6})\s")
+_PNM_STARTS = (b"P2", b"P3", b"P5", b"P6")
 _HEADER = 1 << 16  # bytes
 _TEXT = b"23"  # gray and colour, written as text
 _SHORT = 3  # a TIFF field's type
@@ -53,9 +55,16 @@ def what_is_misread(encoded: bytes) -> str | None:
         return "a PAM picture, whose colours OpenCV mixes up; save it as PNG"
     if _tiff_fields(encoded)[0].get(_PHOTOMETRIC) in _LAB:
         return "a TIFF in Lab colours, which programs convert differently; save it in RGB"
+    return _what_is_not_scaled(encoded) if start in _PNM_STARTS else None
+
+
+def _what_is_not_scaled(encoded: bytes) -> str | None:
+    """Return why OpenCV would not take a PNM's largest number for white, or None."""
     found = _PNM.match(encoded[:_HEADER])
-    largest = int(found[2]) if found else 255
-    if found is None or largest in (255, 65535) or (found[1] in _TEXT and largest < 255):
+    if found is None:  # OpenCV takes some of these
+        return "its header is not that of a PNM picture: size, largest number, then a space; save it as PNG"
+    largest = int(found[2])
+    if largest in (255, 65535) or (found[1] in _TEXT and largest < 255):
         return None
     return f"its largest number is {largest}, which OpenCV does not scale to white; save it as PNG"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_TOGETHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ending_together.py")))
+"""zig starts compilers and linkers, which a killed build would leave: they hold the lock of its cache."""
 
 
 def run_zig(
@@ -35,5 +40,14 @@ def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
     if not {"HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"} & environment.keys():
         environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"edgec-zig-{os.getuid()}")
-    command = [sys.executable, "-m", "ziglang", *arguments]
-    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
+    command = [*_TOGETHER, str(os.getpid()), sys.executable, "-m", "ziglang", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        command, cwd="/", env=environment, text=True, start_new_session=True, **pipes
+    ) as process:
+        try:
+            printed, errors = process.communicate()
+        except BaseException:  # Ctrl-C, which does not reach another session
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, printed, errors)

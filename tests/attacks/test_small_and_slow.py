@@ -6,14 +6,16 @@ import struct
 import tarfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise, product
 from pathlib import Path
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.build.parts import RECORD, read_part
 from pipeline.data.cifar import open_batches
@@ -24,6 +26,11 @@ from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.matrix.matrix_config import load_matrix
 from pipeline.matrix.planned_rows import planned_rows
 from pipeline.models.checkpoint import load_model, read_weights
+from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
+from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
+from pipeline.models.foreign.normal_form.one_dimension import write_in_two_dimensions
+from pipeline.models.foreign.normal_form.powers import write_powers_as_products
+from pipeline.models.foreign.normal_form.sums_of_neighbours import write_local_response
 from pipeline.models.weights.state_dicts import without_prefix
 from pipeline.models.zoo import find_model
 from tests.fuzz.readers import put
@@ -236,3 +243,73 @@ def test_a_part_that_lists_one_product_many_times(tmp_path: Path) -> None:
     put(json.dumps(record).encode(), tmp_path / RECORD)
     with pytest.raises(UsageError, match="lists 'answer/0a' twice"):
         read_part(tmp_path)
+
+
+def pow_(x: str, y: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("Pow", [x, "two"], [y])]
+
+
+def average(x: str, y: str) -> list[onnx.NodeProto]:
+    sides = {"kernel_shape": [3, 3], "pads": [1] * 4, "ceil_mode": 1, "count_include_pad": 1}
+    return [helper.make_node("AveragePool", [x], [y], **sides)]
+
+
+def padded(x: str, y: str) -> list[onnx.NodeProto]:
+    pad = helper.make_node("Pad", [x, "border"], [f"{y}/padded"])
+    return [pad, helper.make_node("MaxPool", [f"{y}/padded"], [y], kernel_shape=[3, 3])]
+
+
+def line(x: str, y: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("Conv", [x, "taps"], [y], pads=[1, 1])]
+
+
+def norm(x: str, y: str) -> list[onnx.NodeProto]:
+    return [helper.make_node("LRN", [x], [y], size=3)]
+
+
+def constant(x: str, y: str) -> list[onnx.NodeProto]:
+    value = numpy_helper.from_array(np.ones(1, np.float32))
+    one = helper.make_node("Constant", [], [f"{y}/one"], value=value)
+    return [one, helper.make_node("Add", [x, f"{y}/one"], [y])]
+
+
+def long_network(part: Callable[[str, str], list[onnx.NodeProto]], sides: int, parts: int) -> onnx.ModelProto:
+    """Chain so many parts of one kind behind an image with so many sides."""
+    names = ["x", *(f"t{n}" for n in range(1, parts)), "y"]
+    nodes = [node for x, y in pairwise(names) for node in part(x, y)]
+    stored = {
+        "two": np.float32(2),
+        "border": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        "taps": np.ones((3, 3, 3), np.float32),
+    }
+    ends = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["N", 3, *[8] * sides]), ("y", [None] * (sides + 2)))
+    )
+    weights = [numpy_helper.from_array(value, name) for name, value in stored.items()]
+    graph = helper.make_graph(nodes, "long", *([end] for end in ends), weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("part", "write", "sides", "parts"),
+    [
+        (pow_, write_powers_as_products, 2, 10_000),
+        (average, write_averages_over_padding, 2, 5_000),
+        (padded, merge_padding, 2, 2_500),
+        (line, write_in_two_dimensions, 1, 3_000),
+        (norm, write_local_response, 2, 1_000),
+        (constant, write_constants_as_weights, 2, 5_000),
+    ],
+    ids=["powers", "averages", "padding", "lines", "norms", "constants"],
+)
+def test_a_long_network_is_rewritten_in_proportion_to_its_length(
+    part: Callable[[str, str], list[onnx.NodeProto]],
+    write: Callable[[onnx.ModelProto], None],
+    sides: int,
+    parts: int,
+) -> None:
+    model = long_network(part, sides, parts)
+    write(model)
+    onnx.checker.check_model(model)
+    assert len(model.graph.node) >= parts

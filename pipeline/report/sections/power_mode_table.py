@@ -100,7 +100,7 @@ def notes(found: PowerModeSweep) -> Iterator[str]:
         if one.power_mode not in ("", name):
             yield f"{name}: the device then had the power mode {one.power_mode}."
     for name, different in found.not_in_force.items():
-        yield f"{name} was set and is not in force, so it was not measured: {'; '.join(different)}."
+        yield f"{name} is not in force, so it was not measured: {'; '.join(different)}."
     if found.left:
         yield f"Not measured, since they need a reboot: {', '.join(found.left)}."
 

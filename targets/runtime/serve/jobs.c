@@ -2,7 +2,9 @@
 #include "jobs.h"
 #include "bounds.h"
 
+#include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,12 +14,23 @@ static job *queue[SERVE_QUEUE];
 static int first, waiting;
 static edgec_context *idle[SERVE_WORKERS]; /* contexts that no thread uses */
 static int idle_count;
+static size_t logit_count; /* of an image */
 static job_counts counts;
 
 static double seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* No class follows from logits that are not numbers, and JSON has no word for them. */
+static edgec_status check_finite(const float *logits, edgec_error *error) {
+  size_t wrong = 0;
+  for (size_t i = 0; i < logit_count; i++) wrong += !isfinite(logits[i]);
+  if (!wrong) return EDGEC_OK;
+  error->status = EDGEC_SYSTEM;
+  snprintf(error->text, sizeof error->text, "the engine gave %zu of %zu logits that are not numbers, so there is no answer", wrong, logit_count);
+  return error->status;
 }
 
 /* Run a job with a context, and count it. Call it with the lock held; it is free meanwhile. */
@@ -27,6 +40,7 @@ static void run(job *one, edgec_context *context) {
   double begin = seconds();
   edgec_status status = one->pixels ? edgec_run(context, one->pixels, one->logits) : edgec_run_frame(context, &one->frame, one->logits, &error);
   double took = seconds() - begin;
+  if (status == EDGEC_OK) status = check_finite(one->logits, &error);
   pthread_mutex_lock(&lock);
   idle[idle_count++] = context;
   if (waiting) pthread_cond_signal(&some);
@@ -58,6 +72,9 @@ int jobs_start(const edgec_network *network, int workers, edgec_error *error) {
   pthread_attr_t large;
   pthread_attr_init(&large);
   pthread_attr_setstacksize(&large, SERVE_STACK_BYTES);
+  edgec_description about = {.size = sizeof about};
+  edgec_describe(network, &about);
+  logit_count = about.logits;
   for (; idle_count < workers; idle_count++) /* before there are threads */
     if (edgec_context_new(network, NULL, &idle[idle_count], error)) return -1;
   for (int i = 0; i < workers; i++) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,18 @@ PATIENCE_S = 60.0
 """So long a mode may take until its limits are in force: a hot GPU is held below them until it has cooled."""
 
 
+NO_RIGHT = re.compile(
+    r"permission denied|password is required|terminal is required|sudoers|not allowed", re.I
+)
+"""What sudo, and nvpmodel without it, say where the user may not change the mode."""
+
+
 class PowerModeProblem(ValueError):
     """This device has no power modes, or refuses to change them. The message says what to do."""
+
+
+class ModeRefused(PowerModeProblem):
+    """nvpmodel cannot set one mode, for another reason than the user's rights; others may work."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +78,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     results, refused = known["results"], known["not_in_force"]
     print("\n".join(table(results)))
     for name, different in refused.items():
-        print(f"{name} was set and is not in force, so it was not measured: {'; '.join(different)}")
+        print(f"{name} is not in force, so it was not measured: {'; '.join(different)}")
     (folder / PLOT).write_text(plot(results), encoding="utf-8")
     print(f"plot: {folder / PLOT}")
     for mode in left:
@@ -131,7 +142,10 @@ def current_mode() -> PowerMode:
 
 
 def set_mode(mode: PowerMode) -> bool:
-    """Change the mode; False if that needs a reboot. Raises PowerModeProblem where it is refused."""
+    """Change the mode; False if that needs a reboot.
+
+    Raises ModeRefused where nvpmodel cannot set it, PowerModeProblem where the user may not.
+    """
     said = _nvpmodel("-m", str(mode.number), as_root=True)
     if current_mode().number == mode.number:
         return True
@@ -139,6 +153,8 @@ def set_mode(mode: PowerMode) -> bool:
         return False
     program = shutil.which("nvpmodel") or "/usr/sbin/nvpmodel"
     words = said.strip()[-200:] or "it says nothing"
+    if said.strip() and not NO_RIGHT.search(said):
+        raise ModeRefused(f"nvpmodel does not set it: {' '.join(words.split())}")
     raise PowerModeProblem(
         f"nvpmodel does not change to {mode.name}: {words}. It needs root: "
         f"echo '{_user()} ALL=(root) NOPASSWD: {program}' | sudo tee /etc/sudoers.d/edgec-nvpmodel"
@@ -156,7 +172,7 @@ def sweep(
     """Measure the modes that are not in the file `record` yet, and return those that need a reboot.
 
     The mode that is on comes first, so that what a reboot led to is used. Each result is kept at once. A mode
-    whose limits are not in force is not measured; the record has the reason.
+    that nvpmodel cannot set, or whose limits are not in force, is not measured; the record has the reason.
     """
     known = read_record(record, around)
     start = current_mode()
@@ -167,11 +183,16 @@ def sweep(
         for mode in sorted(wanted, key=lambda one: one.number != start.number):
             if mode.name in known["results"]:
                 say(f"{mode.name}: measured before")
-            elif current_mode().number != mode.number and not set_mode(mode):
-                left.append(mode)
-            else:
+                continue
+            try:
+                if current_mode().number != mode.number and not set_mode(mode):
+                    left.append(mode)
+                    continue
                 _measure(mode, known, measured, say, root)
-                _write(record, {**known, "around": around})
+            except ModeRefused as refusal:
+                say(f"{mode.name}: not measured, nvpmodel does not set it")
+                known["not_in_force"][mode.name] = [str(refusal)]
+            _write(record, {**known, "around": around})
     finally:
         _restore(PowerMode(**known["before"]), say)
     known["left"] = [mode.name for mode in left]

@@ -36,6 +36,8 @@ GENERATED = "kgen"
 """The type of a kernel that Myelin, a compiler inside TensorRT, generates: sums and functions of numbers."""
 COPY = "Reformatting CopyNode"
 """Begins the name of a layer that changes a format; the names behind it are of the layer that it serves."""
+CLONE = re.compile(r"_clone_\d+$")
+"""Ends the name of a node that TensorRT repeats, for each of several that read or write it."""
 OF_VERSION_8 = ("_quantize_scale_node", "_dequantize_scale_node")
 NAMED = 5
 
@@ -89,6 +91,10 @@ def separate_qdq(
     A Q is among them if there is a convolution whose output it rounds, a DQ if its layer has Q and DQ alone.
     """
     by_name = {node.name: node for node in network.nodes if node.name}
+    for layer in layers:  # of a node that is repeated, one may be fused and the other not
+        by_name.update(
+            {name: by_name[CLONE.sub("", name)] for name in layer.nodes if _is_clone(name, by_name)}
+        )
     behind = _rounded_convolutions(network)
     computing = _computing(layers, by_name)
     with_convolution = {name for layer in layers if layer.name in computing for name in layer.nodes}
@@ -97,11 +103,17 @@ def separate_qdq(
         nodes = [by_name[name] for name in layer.nodes if name in by_name]
         alone = all(node.kind in (ROUNDS, UNDOES) for node in nodes)
         ms = (times_ms or {}).get(layer.name) if alone else None
-        for node in nodes:
-            is_wanted = alone if node.kind == UNDOES else bool(behind.get(node.name))
-            if is_wanted and node.name in behind and node.name not in with_convolution:
-                found.setdefault(node.name, SeparateQdq(node.name, behind[node.name], alone, ms))
+        for name in layer.nodes:
+            node = by_name.get(name)
+            if node is None or node.name not in behind or name in with_convolution:
+                continue
+            if alone if node.kind == UNDOES else behind[node.name]:
+                found.setdefault(name, SeparateQdq(name, behind[node.name], alone, ms))
     return list(found.values())
+
+
+def _is_clone(name: str, by_name: Mapping[str, OnnxNode]) -> bool:
+    return name not in by_name and CLONE.sub("", name) in by_name
 
 
 def _computing(layers: Sequence[NamingLayer], by_name: Mapping[str, OnnxNode]) -> set[str]:

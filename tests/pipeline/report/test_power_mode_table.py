@@ -57,7 +57,7 @@ def test_every_form_of_the_report_has_a_row_for_each_mode(swept: PowerModeSweep)
             "30.00 mJ ±0.75",
             "1.020",
             "over-current (oc1)",
-            "MAXN_SUPER was set and is not in force, so it was not measured: GPU MAX_FREQ is 1, not 2.",
+            "MAXN_SUPER is not in force, so it was not measured: GPU MAX_FREQ is 1, not 2.",
             "Not measured, since they need a reboot: 7W.",
             "of the candidate fp16 of 60 s",
         ):

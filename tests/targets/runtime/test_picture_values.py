@@ -33,6 +33,24 @@ def test_white_is_white_or_the_picture_is_refused(kind: int, largest: int, chann
             decode(pnm(kind, largest), channels)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"P5\n2 1\n20#", b"P5\n2 1x20\n", b"P5\n#" + bytes(1 << 16) + b"\n2 1\n20\n"],
+    ids=["end", "letter", "length"],
+)
+def test_a_header_that_opencv_may_read_otherwise_is_refused(header: bytes) -> None:
+    """Else a picture of numbers up to 20 would be nearly black."""
+    with pytest.raises(ImageError, match=r"its header is not that of a PNM.*save it as PNG"):
+        decode(header + b"\x14\0", 1)
+
+
+@pytest.mark.parametrize("header", [b"P5\n2 1\n#\r20\n", b"P5\r2 1 000000020\n"], ids=["comment", "zeros"])
+def test_the_largest_number_is_found_in_every_header(header: bytes) -> None:
+    assert decode(header.replace(b"20", b"255") + b"\xff\0", 1).tolist() == [[[255], [0]]]
+    with pytest.raises(ImageError, match="its largest number is 20,"):
+        decode(header + b"\x14\0", 1)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("largest", "refused"), [(0, True), (255, True), (4095, True), (5000, False)])
 @pytest.mark.parametrize("kind", [".png", ".tiff", ".ppm"])

@@ -1,6 +1,6 @@
-"""Every scenario of on_device.py with whole TensorRT wheels of a Python that is not this one.
+"""Every scenario of on_device.py in the Python of a JetPack, not this one, with TensorRT's wheel for it.
 
-python -m tests.targets.tensorrt.another_python PYTHON VERSION=WHEEL ...: scripts/tensorrt_8.sh does it.
+python -m tests.targets.tensorrt.another_python PYTHON VERSION=WHEEL ...: scripts/jetpack_pythons.sh does it.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.targets.tensorrt import scenario_program
-from tests.targets.tensorrt.bindings import unpack_whole
+from tests.targets.tensorrt.bindings import unpack_found
 from tests.targets.tensorrt.candidates_on_device import CANDIDATES
 from tests.targets.tensorrt.on_device import SCENARIOS
 from tests.targets.tensorrt.unpacked_bundle import write_bundle
@@ -21,7 +21,7 @@ def main(python: str, *wheels: str) -> int:
     failed = 0
     for version, _, wheel in (one.partition("=") for one in wheels):
         with tempfile.TemporaryDirectory() as scratch:
-            bindings = unpack_whole(Path(wheel), version, Path(scratch) / version)
+            bindings = unpack_found(Path(wheel), version, Path(scratch) / version)
             for scenario in (*SCENARIOS, *CANDIDATES):
                 place = Path(scratch) / scenario.__name__
                 place.mkdir()
@@ -30,6 +30,7 @@ def main(python: str, *wheels: str) -> int:
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                 verdict = "failed" if done.returncode else "passed"
                 sys.stdout.write(f"{version}: {scenario.__name__}: {verdict}\n")
+                sys.stdout.flush()
                 if done.returncode:
                     sys.stdout.write(done.stdout + done.stderr)
                 failed += done.returncode != 0

@@ -1,5 +1,7 @@
 """Genuine wheels of NVIDIA's, unpacked and imported over dummy libraries: interfaces without the code."""
 
+from __future__ import annotations
+
 import ctypes
 import importlib
 import subprocess
@@ -67,14 +69,15 @@ def unpack(version: str, folder: Path) -> Path:
     """Unpack the bindings of a version into `folder`, with dummy libraries in `folder`/lib."""
     found = wheel(BINDINGS[version])
     assert found is not None
-    with zipfile.ZipFile(found) as packed:
-        packed.extractall(folder)
-    return with_dummies(version, folder)
+    return unpack_found(found, version, folder)
 
 
-def unpack_whole(found: Path, version: str, folder: Path) -> Path:
-    """As `unpack`, of a wheel that holds the libraries too: its Python module alone, which is as genuine."""
+def unpack_found(found: Path, version: str, folder: Path) -> Path:
+    """As `unpack`, of any wheel; of one with the libraries its Python module alone, which is as genuine."""
     with zipfile.ZipFile(found) as packed:
+        if not found.name.startswith("tensorrt-"):
+            packed.extractall(folder)
+            return with_dummies(version, folder)
         for name in ("__init__.py", "tensorrt.so"):
             packed.extract(f"tensorrt/{name}", folder)
     (folder / "tensorrt").rename(folder / "tensorrt_bindings")

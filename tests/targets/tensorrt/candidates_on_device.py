@@ -1,5 +1,7 @@
 """Scenarios of candidates, played like those of on_device.py: versions differ in being strongly typed."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json

@@ -3,20 +3,23 @@
 The engine it "builds" is the digest of its ONNX file; what it computes is `logits_of`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import hashlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from targets.runtime.tensorrt import cuda
 from tests.targets.tensorrt.bindings import import_bindings
 from tests.targets.tensorrt.double import Double, DoubleObject
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SHAPE, CLASSES, LARGEST = (8, 8, 3), 5, 8
 ANY_BATCH = (1, 1, LARGEST)
@@ -220,7 +223,7 @@ class Context:
             found = self.device.computes(self.built_from, logits_of(images))
             if self.device.inside is not None:
                 *inner, found = self.device.inside(self.built_from, [*self.marked, "logits"], images)
-                for name, values in zip(self.marked, inner, strict=True):
+                for name, values in zip(self.marked, inner):
                     to = (ctypes.c_float * values.size).from_address(self.addresses[name])
                     np.ctypeslib.as_array(to)[:] = values.astype(np.float32).ravel()
             np.ctypeslib.as_array(logits)[:] = found.ravel()

@@ -5,11 +5,12 @@ arguments, the keywords, and the types as far as the signature names them. Enume
 are subclassed (ILogger, IProfiler) are the genuine ones.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Callable
 
 CREATED = ("Builder", "OnnxParser", "Runtime")
 """Classes whose objects begin with the libraries' code, so doubles stand in for them."""
@@ -60,11 +61,11 @@ class Double:
             return found
         return lambda *values, **named: self._created(found, values, named)
 
-    def _created(self, kind: type, values: tuple[Any, ...], named: dict[str, Any]) -> "DoubleObject":
+    def _created(self, kind: type, values: tuple[Any, ...], named: dict[str, Any]) -> DoubleObject:
         self.check(kind, "__init__", values, named)
         return self.make(kind.__name__)
 
-    def make(self, name: str, /, **answers: Any) -> "DoubleObject":
+    def make(self, name: str, /, **answers: Any) -> DoubleObject:
         """Return an object of the class called `name`, as if TensorRT had made it, with its own answers."""
         return DoubleObject(self, getattr(self.genuine, name), answers)
 
@@ -118,7 +119,8 @@ class DoubleObject:
             if answer is not None:
                 return answer
             given = returns.rpartition(".")[2].rpartition("::")[2]
-            for known in (given, given.removeprefix("I")):  # 8.6 names some classes as C++ does
+            as_in_python = given[1:] if given.startswith("I") else given
+            for known in (given, as_in_python):  # 8.6 names some classes as C++ does
                 if isinstance(getattr(self._module.genuine, known, None), type):
                     return self._module.make(known)
             return True if given == "bool" else None
@@ -155,7 +157,7 @@ def _problem(signature: Overload, values: tuple[Any, ...], named: dict[str, Any]
     parameters = signature.parameters
     if len(values) > len(parameters):
         return f"takes {len(parameters)} arguments"
-    given = {**dict(zip((p.name for p in parameters), values, strict=False)), **named}
+    given = {**dict(zip((p.name for p in parameters), values)), **named}
     unknown = set(named) - {p.name for p in parameters}
     missing = [p.name for p in parameters if not p.optional and p.name not in given]
     wrong = [p.name for p in parameters if p.name in given and not _fits(given[p.name], p.kind)]

@@ -1,15 +1,16 @@
 """Scenarios of the device's code under each version of TensorRT: see scenario_program.py."""
 
+from __future__ import annotations
+
 import ctypes
 import hashlib
 import io
 import json
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest

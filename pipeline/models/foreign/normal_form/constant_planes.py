@@ -4,6 +4,8 @@ A convolution is a sum over its input's channels. The part of the constant chann
 is added behind it. Then no constant has to be repeated for every image.
 """
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,10 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.normal_form.known_shapes import (
+    Shapes,
     independent_of_values,
     shapes,
     values,
 )
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 
 def take_out_constant_planes(model: onnx.ModelProto) -> None:
@@ -23,50 +27,70 @@ def take_out_constant_planes(model: onnx.ModelProto) -> None:
 
     Raises onnxruntime's exceptions for a model that it refuses.
     """
-    alike = independent_of_values(model.graph) | {tensor.name for tensor in model.graph.initializer}
-    for node in [node for node in model.graph.node if node.op_type == "Concat"]:
-        readers = [reader for reader in model.graph.node if node.output[0] in reader.input]
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    alike = independent_of_values(model.graph) | weights.keys()
+    found = []
+    for node, readers in _readers_of_concats(model.graph):
         apart = [name for name in node.input if name in alike]
         of_channels = attribute(node, "axis", 1) in (1, -3) and 0 < len(apart) < len(node.input)
-        if of_channels and readers and all(_is_whole(model, reader) for reader in readers):
-            _take_out(model, node, readers, apart)
+        if of_channels and readers and all(_is_whole(reader, weights) for reader in readers):
+            found.append((node, readers))
+    read = list(dict.fromkeys(name for node, _ in found for name in node.input))
+    planes = values(model, [name for name in read if name in alike and name not in weights], 1)
+    planes |= {name: numpy_helper.to_array(weights[name]) for name in read if name in weights}
+    sizes = shapes(model, [name for name in read if name not in alike], 1)
+    made: dict[str, list[onnx.NodeProto]] = {}
+    for node, readers in found:
+        made |= _taken_out(model.graph, node, readers, planes, sizes, weights)
+    replace_nodes(model.graph, made)
 
 
-def _is_whole(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
-    weights = {tensor.name for tensor in model.graph.initializer}
+def _readers_of_concats(graph: onnx.GraphProto) -> list[tuple[onnx.NodeProto, list[onnx.NodeProto]]]:
+    readers: dict[str, list[onnx.NodeProto]] = {
+        node.output[0]: [] for node in graph.node if node.op_type == "Concat"
+    }
+    for node in graph.node:
+        for name in readers.keys() & set(node.input):
+            readers[name].append(node)
+    return [(node, readers[node.output[0]]) for node in graph.node if node.op_type == "Concat"]
+
+
+def _is_whole(node: onnx.NodeProto, weights: Collection[str]) -> bool:
     return node.op_type == "Conv" and attribute(node, "group", 1) == 1 and node.input[1] in weights
 
 
-def _take_out(
-    model: onnx.ModelProto, node: onnx.NodeProto, readers: list[onnx.NodeProto], apart: list[str]
-) -> None:
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    names = [name for name in dict.fromkeys(node.input) if name not in constants]
-    sizes = shapes(model, names, 1)
-    planes = constants | values(model, [name for name in apart if name not in constants], 1)
-    channels = [planes[name].shape[1] if name in apart else sizes[name][1] for name in node.input]
+def _taken_out(
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    readers: list[onnx.NodeProto],
+    planes: Mapping[str, NDArray[np.generic]],
+    sizes: Shapes,
+    weights: Mapping[str, onnx.TensorProto],
+) -> dict[str, list[onnx.NodeProto]]:
+    """Return what stands in the place of a Concat and of the convolutions that read it."""
+    apart = [name for name in node.input if name in planes]
+    channels = [planes[name].shape[1] if name in planes else sizes[name][1] for name in node.input]
     is_map = np.repeat([name not in apart for name in node.input], channels)
     whole = np.concatenate([planes[name][:1] for name in node.input if name in apart], axis=1)
     kept = [name for name in node.input if name not in apart]
     source = kept[0]
+    made: dict[str, list[onnx.NodeProto]] = {node.output[0]: []}
     if len(kept) > 1:
         source = f"{node.output[0]}/maps"
-        model.graph.node.insert(
-            list(model.graph.node).index(node), helper.make_node("Concat", kept, [source], source, axis=1)
-        )
+        made[node.output[0]] = [helper.make_node("Concat", kept, [source], source, axis=1)]
     for reader in readers:
-        weight = constants[reader.input[1]]
+        weight = numpy_helper.to_array(weights[reader.input[1]])
         added = _convolved(reader, whole.astype(np.float32), weight[:, ~is_map])
         output = reader.output[0]
         new = {f"{output}/of_maps": np.ascontiguousarray(weight[:, is_map]), f"{output}/constant": added}
-        model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in new.items())
+        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in new.items())
         reader.input[0], reader.input[1] = source, f"{output}/of_maps"
         reader.output[0] = f"{output}/without_constant"
         add = helper.make_node(
             "Add", [reader.output[0], f"{output}/constant"], [output], f"{output}/add_constant"
         )
-        model.graph.node.insert(list(model.graph.node).index(reader) + 1, add)
-    model.graph.node.remove(node)
+        made[reader.output[0]] = [reader, add]
+    return made
 
 
 def _convolved(

@@ -5,6 +5,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pipeline.models.foreign.normal_form.known_shapes import read_by
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 DEFAULT = ("", "ai.onnx")
 """Both spellings of the domain of standard operators."""
@@ -35,12 +36,14 @@ def take_weights_out_of_the_inputs(model: onnx.ModelProto) -> None:
 
 def write_constants_as_weights(model: onnx.ModelProto) -> None:
     """Write Constant nodes as initialisers, whichever attribute holds their value."""
+    nothing: dict[str, list[onnx.NodeProto]] = {}
     for node in [node for node in model.graph.node if node.op_type == "Constant"]:
         value = _value(node)
         if value is not None:
             value.name = node.output[0]
             model.graph.initializer.append(value)
-            model.graph.node.remove(node)
+            nothing[node.output[0]] = []
+    replace_nodes(model.graph, nothing)
 
 
 def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.normal_form.known_shapes import shapes
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 _MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _MOST = 1 << 22
@@ -31,13 +32,15 @@ def write_flattening_in_order(model: onnx.ModelProto) -> None:
     if not found:
         return
     sizes = shapes(model, [moves[0].input[0] for _, moves in found.values()], 1)
+    made = {}
     for node, moves in found.values():
         source = moves[0].input[0]
         if len(sizes[source]) == 4 and np.prod(sizes[source]) <= _MOST:
             places = _places(moves, sizes[source], constants)
             weight = numpy_helper.to_array(constants[node.input[1]])
             if len(places.shape) == 2 and len(places) == 1 and weight.ndim == 2:
-                _write(model, node, source, places.ravel(), weight)
+                made[node.output[0]] = _in_order(model, node, source, places.ravel(), weight)
+    replace_nodes(model.graph, made)
 
 
 def _moves_before(
@@ -65,17 +68,17 @@ def _places(
     return places
 
 
-def _write(
+def _in_order(
     model: onnx.ModelProto,
     node: onnx.NodeProto,
     source: str,
     places: NDArray[np.int64],
     weight: NDArray[np.generic],
-) -> None:
+) -> list[onnx.NodeProto]:
     axis = 1 if attribute(node, "transB", 0) else 0
     ordered = np.take(weight, np.argsort(places), axis)
     name, flat = f"{node.output[0]}/in_order", f"{node.output[0]}/flat"
     model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(ordered), name))
     flatten = helper.make_node("Flatten", [source], [flat], flat, axis=1)
-    model.graph.node.insert(list(model.graph.node).index(node), flatten)
     node.input[0], node.input[1] = flat, name
+    return [flatten, node]

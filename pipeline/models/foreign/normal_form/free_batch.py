@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "PRelu", "Where"})
 
@@ -26,6 +27,7 @@ def free_the_batch(model: onnx.ModelProto) -> None:
     if images is not None:
         known = shapes(model, _of_interest(model), images)
         constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        made: dict[str, list[onnx.NodeProto]] = {}
         for node in list(model.graph.node):
             if node.op_type == "Reshape" and node.input[1] in constants:
                 _free_reshape(model, node, known)
@@ -36,7 +38,8 @@ def free_the_batch(model: onnx.ModelProto) -> None:
             elif node.op_type == "Expand" and node.input[1] in constants:
                 _free_expand(model, node, constants, images)
             elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
-                _free_resize(model, node, known)
+                made[node.output[0]] = [*_free_resize(model, node, known), node]
+        replace_nodes(model.graph, made)
     _repeat_constants_for_every_image(model, images)
     for value in [*model.graph.input, *model.graph.output]:
         if value.type.tensor_type.shape.dim:
@@ -128,27 +131,24 @@ def _free_expand(
         node.input[1] = add_constant(model, f"{node.output[0]}/shape", shape)
 
 
-def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
-    """Write scales instead of sizes if they are exact; else compute the sizes from the batch size."""
+def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> list[onnx.NodeProto]:
+    """Write scales instead of sizes if they are exact; else return what computes sizes of the batch."""
     before, after = known.get(node.input[0]), known.get(node.output[0])
     if before is None or after is None:
-        return
+        return []
     if all(new % old == 0 for old, new in zip(before, after, strict=True)):
         scales = np.array([new / old for old, new in zip(before, after, strict=True)], np.float32)
         node.input[2] = add_constant(model, f"{node.output[0]}/scales", scales)
         del node.input[3:]
-        return
+        return []
     name = node.output[0]
     ends = [
         add_constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
     ]
     sides = add_constant(model, f"{name}/sides", np.array(after[1:], np.int64))
-    added = [
+    node.input[3] = f"{name}/sizes"
+    return [
         helper.make_node("Shape", [node.input[0]], [f"{name}/here"]),
         helper.make_node("Slice", [f"{name}/here", *ends], [f"{name}/images"]),
         helper.make_node("Concat", [f"{name}/images", sides], [f"{name}/sizes"], axis=0),
     ]
-    node.input[3] = f"{name}/sizes"
-    place = list(model.graph.node).index(node)
-    for offset, new in enumerate(added):
-        model.graph.node.insert(place + offset, new)

@@ -38,9 +38,9 @@ def write_what_the_size_decides(model: onnx.ModelProto, whole_numbers: bool = Fa
         and np.array_equal(for_one[name], for_two[name])
         and not (whole_numbers and for_one[name].dtype not in (np.int64, np.int32, np.bool_))
     }
-    for node in list(model.graph.node):
-        if all(name in decided or not name for name in node.output):
-            model.graph.node.remove(node)
+    kept = [node for node in model.graph.node if any(name and name not in decided for name in node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
     outputs = {value.name for value in model.graph.output}
     read = {name for node in model.graph.node for name in read_by(node)} | outputs
     model.graph.initializer.extend(

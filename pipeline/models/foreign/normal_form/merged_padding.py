@@ -4,6 +4,8 @@ A convolution sums zeros, an average counts them (`count_include_pad`), and the 
 is the same with zeros beside them as without.
 """
 
+from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute, set_attribute
 from pipeline.models.foreign.normal_form.explicit_padding import known_shapes
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 FROM_ZERO_ON = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs"})
 KEEPS_SIGNS = frozenset({"MaxPool", "AveragePool", "Identity", "Dropout", "Add", "Mul", "Concat"})
@@ -25,20 +28,33 @@ def merge_padding(model: onnx.ModelProto) -> None:
     graph = model.graph
     outputs = {value.name for value in graph.output}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in [node for node in graph.node if node.op_type == "Pad" and node.output[0] not in outputs]:
-        found = _border(node, constants)
+    readers = defaultdict[str, list[onnx.NodeProto]](list)
+    for node in graph.node:
+        for name in dict.fromkeys(node.input):
+            readers[name].append(node)
+    from_zero_on = {name for name, value in constants.items() if (value >= 0).all()}
+    nothing: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:  # what computes a tensor stands in front of what reads it
+        if _is_from_zero_on(node, constants, from_zero_on):
+            from_zero_on.update(node.output)
+        found = _border(node, constants) if node.op_type == "Pad" and node.output[0] not in outputs else None
         if found is None:
             continue
         pads, value = found
-        floor = value == -np.inf or (value == 0 and _is_from_zero_on(graph, node.input[0], constants))
-        readers = [one for one in graph.node if node.output[0] in one.input]
-        if all(_can_pad(one, node.output[0], pads, value, floor) for one in readers):
-            for one in readers:
-                set_attribute(one, "pads", np.add(attribute(one, "pads", [0] * 4), pads).tolist())
-                if one.op_type == "AveragePool":
-                    set_attribute(one, "count_include_pad", 1)
-                one.input[0] = node.input[0]
-            graph.node.remove(node)
+        floor = value == -np.inf or (value == 0 and node.input[0] in from_zero_on)
+        if all(_can_pad(one, node.output[0], pads, value, floor) for one in readers[node.output[0]]):
+            for one in readers[node.output[0]]:
+                _pad(one, pads, node.input[0])
+            nothing[node.output[0]] = []
+    replace_nodes(graph, nothing)
+
+
+def _pad(node: onnx.NodeProto, pads: list[int], source: str) -> None:
+    """Let a node pad by itself what it reads without a Pad."""
+    set_attribute(node, "pads", np.add(attribute(node, "pads", [0] * 4), pads).tolist())
+    if node.op_type == "AveragePool":
+        set_attribute(node, "count_include_pad", 1)
+    node.input[0] = source
 
 
 def write_averages_over_padding(model: onnx.ModelProto) -> None:
@@ -56,6 +72,7 @@ def write_averages_over_padding(model: onnx.ModelProto) -> None:
     if not nodes:
         return
     known = known_shapes(model, [node.input[0] for node in nodes])
+    made = {}
     for node in nodes:
         kernel, stride = (np.array(attribute(node, name, [1, 1])) for name in ("kernel_shape", "strides"))
         begin, end = np.array(attribute(node, "pads", [0] * 4)).reshape(2, 2)
@@ -66,15 +83,19 @@ def write_averages_over_padding(model: onnx.ModelProto) -> None:
         set_attribute(node, "count_include_pad", 0)
         set_attribute(node, "pads", [0] * 4)
         if begin.any() or reached.any():
-            _pad_in_front(model.graph, node, np.array([0, 0, *begin, 0, 0, *reached], np.int64))
+            pads = np.array([0, 0, *begin, 0, 0, *reached], np.int64)
+            made[node.output[0]] = _with_a_pad_in_front(model.graph, node, pads)
+    replace_nodes(model.graph, made)
 
 
-def _pad_in_front(graph: onnx.GraphProto, node: onnx.NodeProto, pads: NDArray[np.int64]) -> None:
+def _with_a_pad_in_front(
+    graph: onnx.GraphProto, node: onnx.NodeProto, pads: NDArray[np.int64]
+) -> list[onnx.NodeProto]:
     name = f"{node.output[0]}/padded"
     graph.initializer.append(numpy_helper.from_array(pads, f"{name}/pads"))
-    place = list(graph.node).index(node)
-    graph.node.insert(place, onnx.helper.make_node("Pad", [node.input[0], f"{name}/pads"], [name], name))
+    pad = onnx.helper.make_node("Pad", [node.input[0], f"{name}/pads"], [name], name)
     node.input[0] = name
+    return [pad, node]
 
 
 def _border(node: onnx.NodeProto, constants: Constants) -> tuple[list[int], float] | None:
@@ -108,15 +129,12 @@ def _holds_a_cell(node: onnx.NodeProto, pads: NDArray[np.int64]) -> bool:
     return plain and dense and len(kernel) == 2 and bool((pads < [*kernel, *kernel]).all())
 
 
-def _is_from_zero_on(graph: onnx.GraphProto, tensor: str, constants: Constants) -> bool:
-    """Whether no number of a tensor is below 0, as its operators show."""
-    if tensor in constants:
-        return bool((constants[tensor] >= 0).all())
-    node = next((one for one in graph.node if tensor in one.output), None)
-    if node is None or node.op_type in FROM_ZERO_ON:
-        return node is not None
+def _is_from_zero_on(node: onnx.NodeProto, constants: Constants, known: Collection[str]) -> bool:
+    """Whether no number that a node computes is below 0; the same is known of tensors in front of it."""
+    if node.op_type in FROM_ZERO_ON:
+        return True
     if node.op_type == "Clip":
         low = constants.get(node.input[1]) if len(node.input) > 1 else None
         return low is not None and bool((low >= 0).all())
     read = node.input if node.op_type in ("Add", "Mul", "Concat") else node.input[:1]
-    return node.op_type in KEEPS_SIGNS and all(_is_from_zero_on(graph, name, constants) for name in read)
+    return node.op_type in KEEPS_SIGNS and all(name in known for name in read)

@@ -5,6 +5,7 @@ became inputs, new attributes have defaults with the old meaning, and new operat
 (ONNX Operators.md and Changelog.md).
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnx import defs, helper, inliner, numpy_helper, shape_inference
 
 from calibration.onnx_graph import OnnxGraph, attribute, set_attribute
 from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 from pipeline.models.opset import OPSET
 
 
@@ -92,8 +94,11 @@ def write_in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in model.graph.node:
         if node.domain == "":
             _write_node(node, version, facts)
+    in_front = defaultdict[str, list[onnx.NodeProto]](list)
     for reader, node in facts.added:
-        model.graph.node.insert(list(model.graph.node).index(reader), node)
+        in_front[reader.output[0]].append(node)
+    readers = {reader.output[0]: reader for reader, _ in facts.added}
+    replace_nodes(model.graph, {name: [*in_front[name], reader] for name, reader in readers.items()})
     model.opset_import[0].version = OPSET
     return model
 

@@ -5,6 +5,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 ROW = 2
 """The dimension that is added: [N, C, L] becomes [N, C, 1, L]."""
@@ -22,16 +23,19 @@ def write_in_two_dimensions(model: onnx.ModelProto) -> None:
         return
     axis = f"{lines[0].output[0]}/row"
     model.graph.initializer.append(numpy_helper.from_array(np.array([ROW]), axis))
-    for node in lines:
-        _write(model.graph, node, numpy_helper.to_array(weights[node.input[1]]), axis)
+    made = {
+        node.output[0]: _written(model.graph, node, numpy_helper.to_array(weights[node.input[1]]), axis)
+        for node in lines
+    }
+    replace_nodes(model.graph, made)
 
 
-def _write(
+def _written(
     graph: onnx.GraphProto,
     node: onnx.NodeProto,
     weight: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
     axis: str,
-) -> None:
+) -> list[onnx.NodeProto]:
     output = node.output[0]
     (kernel,) = weight.shape[2:]
     (stride,), (dilation,) = (attribute(node, name, [1]) for name in ("strides", "dilations"))
@@ -41,7 +45,7 @@ def _write(
         given = {"pads": [0, begin, 0, end], "group": given["group"]}
     whole = numpy_helper.from_array(np.ascontiguousarray(weight[:, :, None]), f"{output}/weight")
     graph.initializer.append(whole)
-    nodes = [
+    return [
         helper.make_node("Unsqueeze", [node.input[0], axis], [f"{output}/map"], f"{output}/to_map"),
         helper.make_node(
             "Conv",
@@ -55,7 +59,3 @@ def _write(
         ),
         helper.make_node("Squeeze", [f"{output}/made", axis], [output], f"{output}/to_line"),
     ]
-    place = list(graph.node).index(node)
-    graph.node.remove(node)
-    for offset, one in enumerate(nodes):
-        graph.node.insert(place + offset, one)

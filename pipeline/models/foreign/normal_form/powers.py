@@ -7,20 +7,24 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from pipeline.models.foreign.replaced_nodes import replace_nodes
+
 MOST = 4
 
 
 def write_powers_as_products(model: onnx.ModelProto) -> None:
     """Rewrite every Pow whose exponent is one of 0.25, 0.5, 0.75, 1, ... 4, or the negative of one."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made = {}
     for node in [node for node in model.graph.node if node.op_type == "Pow"]:
         exponent = constants.get(node.input[1])
         quarters = 0.0 if exponent is None or exponent.size != 1 else 4 * float(exponent.reshape(-1)[0])
         if quarters and quarters == round(quarters) and abs(quarters) <= 4 * MOST:
-            _write(model.graph, node, round(quarters))
+            made[node.output[0]] = _products(model.graph, node, round(quarters))
+    replace_nodes(model.graph, made)
 
 
-def _write(graph: onnx.GraphProto, node: onnx.NodeProto, quarters: int) -> None:
+def _products(graph: onnx.GraphProto, node: onnx.NodeProto, quarters: int) -> list[onnx.NodeProto]:
     source, output = node.input[0], node.output[0]
     nodes: list[onnx.NodeProto] = []
 
@@ -45,7 +49,4 @@ def _write(graph: onnx.GraphProto, node: onnx.NodeProto, quarters: int) -> None:
     if result == source:
         add("Identity", source)
     nodes[-1].output[0] = output
-    place = list(graph.node).index(node)
-    graph.node.remove(node)
-    for offset, one_node in enumerate(nodes):
-        graph.node.insert(place + offset, one_node)
+    return nodes

@@ -5,7 +5,7 @@ The input of the rounding is divided by the steps, in the scales of the layer in
 weights behind are multiplied by the steps. The integers stay the same.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 Array = NDArray[Any]
 
@@ -24,6 +25,7 @@ def write_one_scale(model: onnx.ModelProto) -> None:
     for node in list(model.graph.node):
         if node.op_type == "QuantizeLinear":
             writer.look_at(node)
+    replace_nodes(model.graph, writer.made)
 
 
 class _ChannelGridWriter:
@@ -32,6 +34,11 @@ class _ChannelGridWriter:
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.producers = {name: node for node in model.graph.node for name in node.output}
         self.readers = Counter(name for node in model.graph.node for name in node.input)
+        self.reading = defaultdict[str, list[onnx.NodeProto]](list)
+        for node in model.graph.node:
+            for name in dict.fromkeys(node.input):
+                self.reading[name].append(node)
+        self.made: dict[str, list[onnx.NodeProto]] = {}
 
     def look_at(self, quantize: onnx.NodeProto) -> None:
         """Rewrite a QuantizeLinear that has several scales, if only depthwise convolutions read it."""
@@ -42,10 +49,8 @@ class _ChannelGridWriter:
         several = scale.size > 1 and len(np.unique(scale)) > 1 and len(np.unique(zero)) == 1
         if not several or attribute(quantize, "axis", 1) != 1 or not (scale > 0).all():
             return
-        dequantized = [node for node in self.graph.node if quantize.output[0] in node.input]
-        convolutions = [
-            node for one in dequantized for node in self.graph.node if one.output[0] in node.input
-        ]
+        dequantized = self.reading[quantize.output[0]]
+        convolutions = [node for one in dequantized for node in self.reading[one.output[0]]]
         weights = [self._weights(node, scale.size) for node in convolutions]
         same = all(list(one.input[1:3]) == list(quantize.input[1:3]) for one in dequantized)
         if not convolutions or not same or any(one is None for one in weights):
@@ -100,8 +105,8 @@ class _ChannelGridWriter:
         each = self._constant(
             f"{name}/each", (1 / steps.astype(np.float64)).astype(np.float32).reshape(1, -1, 1, 1)
         )
-        place = list(self.graph.node).index(reader)
-        self.graph.node.insert(place, helper.make_node("Mul", [reader.input[0], each], [name], name))
+        product = helper.make_node("Mul", [reader.input[0], each], [name], name)
+        self.made[reader.output[0]] = [product, reader]
         reader.input[0] = name
 
     def _is_relu(self, node: onnx.NodeProto, steps: Array, most: int) -> bool:

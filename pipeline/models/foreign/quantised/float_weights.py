@@ -6,11 +6,13 @@ from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.quantised.stored_integers import StoredIntegers, quantised
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 
 def write_weights_in_float(model: onnx.ModelProto) -> None:
     """Write constants behind a DequantizeLinear, or behind Q and DQ, as the numbers that they stand for."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nothing: dict[str, list[onnx.NodeProto]] = {}
     for node in list(model.graph.node):
         known = [constants.get(name) for name in node.input if name]
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or any(one is None for one in known):
@@ -24,4 +26,5 @@ def write_weights_in_float(model: onnx.ModelProto) -> None:
         tensor = numpy_helper.from_array(np.ascontiguousarray(found), node.output[0])
         model.graph.initializer.append(tensor)
         constants[tensor.name] = tensor
-        model.graph.node.remove(node)
+        nothing[node.output[0]] = []
+    replace_nodes(model.graph, nothing)

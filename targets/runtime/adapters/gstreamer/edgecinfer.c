@@ -9,6 +9,7 @@
 
 #include <gst/base/gstbasetransform.h>
 #include <gst/video/video.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -182,6 +183,15 @@ static GstStructure *answer(EdgecInfer *self, GstBuffer *buffer, gint count) {
   return s;
 }
 
+/* No class follows from logits that are not numbers. */
+static gboolean are_numbers(const EdgecInfer *self) {
+  gsize wrong = 0;
+  for (gsize i = 0; i < self->about.logits; i++) wrong += !isfinite(self->logits[i]);
+  if (wrong)
+    GST_ELEMENT_ERROR(self, STREAM, FAILED, ("The engine gave %zu of %zu logits that are not numbers, so there is no answer.", wrong, self->about.logits), (NULL));
+  return !wrong;
+}
+
 static void tell(EdgecInfer *self, GstBuffer *buffer, const edgec_frame *frame) {
   gint count = edgec_likeliest(self->network, self->logits, self->classes, MIN(self->top, self->about.classes));
   gchar number[16];
@@ -217,6 +227,7 @@ static GstFlowReturn transform_ip(GstBaseTransform *base, GstBuffer *buffer) {
     GST_ELEMENT_ERROR(self, STREAM, FAILED, ("%s", error.text), (NULL));
     return GST_FLOW_ERROR;
   }
+  if (!are_numbers(self)) return GST_FLOW_ERROR;
   tell(self, buffer, &frame);
   return GST_FLOW_OK;
 }

@@ -11,7 +11,10 @@ import pytest
 
 from targets.runtime.compiled_libedgec import LIBRARY
 from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.tvm.cpu_target import host_isa
+from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.camera_scenes import Scene, frame_stream
+from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_overflowing
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("gcc") or shutil.which("clang")
@@ -190,3 +193,12 @@ def test_what_cannot_run_is_an_error_with_the_library_s_sentence(
 def test_a_frame_larger_than_the_library_takes_is_an_error(plugin: Plugin, program: Path) -> None:
     wide = EmbeddedFrame("GRAY", (np.zeros((2, 16388), np.uint8),))
     assert "16384" in error_of(plugin, program, wide)
+
+
+def test_logits_that_are_not_numbers_are_an_error(plugin: Plugin, program: Path, tmp_path: Path) -> None:
+    """No class follows from them; a dark picture has one."""
+    engine = write_overflowing(tmp_path, or_skip(host_isa))
+    bundle = str(PackedNetwork(engine).packed(tmp_path / "overflowing.edgec"))
+    assert through(plugin, program, [SMALL], bundle=bundle).returncode == 0
+    light = EmbeddedFrame("RGB", (np.full((48, 64, 3), 255, np.uint8),))
+    assert "7 of 7 logits that are not numbers" in error_of(plugin, program, light, bundle=bundle)

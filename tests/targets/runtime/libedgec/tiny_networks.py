@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.bundle.pack import pack
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
@@ -26,6 +28,26 @@ def write_network(folder: Path, isa: Isa, channels: int = 3) -> Path:
     model = m.save(m.gemm(m.node("Flatten", x), len(CLASSES), 16), folder / f"{channels}.onnx")
     engine = folder / f"{isa.name}-{channels}.engine"
     write_engine(import_graph(model), isa, engine, Preprocessing(24, 20, channels))
+    return engine
+
+
+def write_overflowing(folder: Path, isa: Isa) -> Path:
+    """Compile a network whose logits are infinite unless a picture is dark; returns its engine."""
+    m = QdqModel(24, 20, 3)
+
+    def ones(rows: int, columns: int, scale: float, *kernel: int) -> str:
+        values = np.ones((rows, columns, *kernel), np.int8), np.full(rows, scale, np.float32)
+        parts = (m.constant(part) for part in (*values, np.zeros(rows, np.int8)))
+        return m.node("DequantizeLinear", *parts, axis=0)
+
+    none = m.constant(np.zeros(16, np.float32))
+    light = m.node("Relu", m.node("Conv", m.image(), ones(16, 3, 0.01, 1, 1), none))
+    x = m.quantized(m.node("GlobalAveragePool", m.quantized(light, 0.05, 0)), 0.05, 0)
+    bias = m.constant(np.arange(len(CLASSES), dtype=np.float32))
+    logits = m.node("Gemm", m.node("Flatten", x), ones(len(CLASSES), 16, 1e38), bias, transB=1)
+    model = m.save(logits, folder / "overflowing.onnx")
+    engine = folder / "overflowing.engine"
+    write_engine(import_graph(model), isa, engine, CROP)
     return engine
 
 

@@ -4,11 +4,15 @@ import json
 import random
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.targets.runtime.serve.conftest import Service
+from targets.tvm.cpu_target import host_isa
+from tests.targets.needs import or_skip
+from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_overflowing
+from tests.targets.runtime.serve.conftest import Service, serving
 
 GET = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: localhost\r\n"
@@ -172,3 +176,46 @@ def status_or_hung_up(service: Service) -> int:
         return status(service, GET + b"Connection: close\r\n\r\n")
     except OSError:
         return 0
+
+
+@pytest.mark.parametrize(
+    "output", [{}, {"parameters": {"classification": 2}}, {"parameters": {"binary_data": True}}], ids=str
+)
+def test_logits_that_are_not_numbers_are_an_error(
+    service_program: Path, tmp_path: Path, output: dict[str, object]
+) -> None:
+    """JSON has no word for them, no class follows from them, and dark pictures have their answer."""
+    engine = write_overflowing(tmp_path, or_skip(host_isa))
+    bundle = PackedNetwork(engine).packed(tmp_path / "overflowing.edgec")
+    with serving(service_program, bundle) as service:
+        answers = {
+            light: infer(
+                service,
+                {
+                    "inputs": [
+                        {
+                            "name": "image",
+                            "datatype": "UINT8",
+                            "shape": [len(light), 24, 20, 3],
+                            "data": [one for one in light for _ in range(24 * 20 * 3)],
+                        }
+                    ],
+                    "outputs": [{"name": "logits", **output}],
+                },
+            )
+            for light in ((0,), (0, 255))
+        }
+        metrics = send(service, GET.replace(b"/v2", b"/metrics") + b"\r\n")
+    assert answers[0,].startswith(b"HTTP/1.1 200 ")
+    head, body = answers[0, 255].split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 500 ")
+    wrong = "the engine gave 7 of 7 logits that are not numbers, so there is no answer"
+    assert json.loads(body) == {"error": wrong}
+    assert b"\nedgec_images_failed_total 1\n" in metrics
+
+
+def infer(service: Service, question: object) -> bytes:
+    """Return the whole answer to a request."""
+    body = json.dumps(question).encode()
+    head = POST + b"Content-Length: %d\r\n\r\n" % len(body)
+    return send(service, head + body)

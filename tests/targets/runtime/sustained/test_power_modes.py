@@ -34,6 +34,10 @@ if [ "$1" = -q ]; then
 fi
 echo "$2" >>{log}
 if [ -e {refuses} ]; then echo "NVPM ERROR: Error opening /sys/kernel: 13 Permission denied"; exit 1; fi
+if [ "$2" = 2 ] && [ -e {unset} ]; then
+    echo "NVPM ERROR: failed to read current value of ARG MAX_FREQ: PATH /sys/class/devfreq/bwmgr/max_freq"
+    exit 1
+fi
 if [ "$2" = 3 ]; then
     echo "NVPM WARN: Golden image context is already created"
     echo "NVPM WARN: Reboot required for changing to this power mode: 3"
@@ -55,7 +59,7 @@ def jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "etc/nvpmodel.conf").write_text(CONF)
     (tmp_path / "bin").mkdir()
     (tmp_path / "state").write_text("1\n")
-    named = {name: str(tmp_path / name) for name in ("state", "log", "refuses")}
+    named = {name: str(tmp_path / name) for name in ("state", "log", "refuses", "unset")}
     for name, text in (("nvpmodel", NVPMODEL.format(**named)), ("sudo", '#!/bin/sh\nshift\nexec "$@"\n')):
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
@@ -118,6 +122,21 @@ def test_a_mode_that_was_set_and_is_not_in_force_is_not_measured_under_its_name(
     sweep(jetson / "record.json", modes, AROUND, lambda: FOUND, said.append, jetson)
     record = json.loads((jetson / "record.json").read_text())
     assert (set(record["results"]), record["not_in_force"]) == ({"15W", "25W"}, {})
+
+
+def test_a_mode_that_nvpmodel_cannot_set_does_not_stop_the_others(jetson: Path) -> None:
+    """As an owner of an Orin Nano with JetPack 7 published it of MAXN_SUPER; root's rights do not help."""
+    (jetson / "unset").touch()
+    said: list[str] = []
+    assert [one.name for one in swept(jetson, said)] == ["7W"]
+    record = json.loads((jetson / "record.json").read_text())
+    assert set(record["results"]) == {"15W", "25W"}
+    (why,) = record["not_in_force"]["MAXN_SUPER"]
+    assert why.startswith(
+        "nvpmodel does not set it: NVPM ERROR: failed to read current value of ARG MAX_FREQ"
+    )
+    assert "MAXN_SUPER: not measured, nvpmodel does not set it" in said
+    assert power_modes.current_mode().name == "25W"
 
 
 def test_a_mode_that_another_program_left_meanwhile_is_not_measured_under_its_name(jetson: Path) -> None:

@@ -109,6 +109,46 @@ def test_a_q_in_a_generated_kernel_is_named_though_that_names_the_convolution_to
     assert separate_qdq(mobilenet(), only) == []
 
 
+def test_of_a_q_that_tensorrt_repeats_the_one_that_is_not_fused_is_named() -> None:
+    """Names as in NVIDIA/TensorRT#2527, where such a Q stands in the layer of a convolution."""
+    names = [
+        "features.2.conv.2.weight + QuantizeLinear_90 + Conv_94 + QuantizeLinear_98_clone_0",
+        "QuantizeLinear_98_clone_1",
+    ]
+    layers = read_layers(
+        json.dumps({"Layers": [{"Name": one, "LayerType": "CaskConvolution"} for one in names]})
+    )
+    assert separate_qdq(mobilenet(), [naming(one) for one in layers[:1]]) == []
+    found = separate_qdq(mobilenet(), [naming(one) for one in layers])
+    assert found == [SeparateQdq("QuantizeLinear_98_clone_1", "Conv_94", alone=True)]
+
+
+def test_the_metadata_of_tensorrt_10_names_the_nodes_of_a_layer() -> None:
+    """Entries as of a ResNet-18 in INT8 that TensorRT 10.1 described: NVIDIA/TensorRT#4020, shortened."""
+    vectorised = "Thirty-two wide channel vectorized row major Int8 format"
+    described = [
+        {
+            "Name": "Reformatting CopyNode for Input Tensor 0 to stage4_conv2_fwd + stage4__plus0",
+            "LayerType": "Reformat",
+            "Inputs": [{"Name": "data", "Format/Datatype": "Row major linear FP32"}],
+            "Outputs": [{"Name": "Reformatted Input Tensor 0", "Format/Datatype": "Row major Int8 format"}],
+            "Origin": "REFORMAT",
+            "Metadata": "",
+        },
+        {
+            "Name": "stage4_conv2_fwd + stage4_batchnorm2_fwd + stage4__plus0 + stage4_activation0",
+            "LayerType": "CaskConvolution",
+            "Inputs": [{"Name": "stage4_relu0_fwd", "Format/Datatype": vectorised}],
+            "Outputs": [{"Name": "stage4_activation0", "Format/Datatype": vectorised}],
+            "Metadata": "\x1e".join(f"[ONNX Layer: {one}]" for one in ("stage4_conv2_fwd", "stage4__plus0")),
+        },
+    ]
+    copy, convolution = read_layers(json.dumps({"Layers": described}))
+    assert (copy.is_reformat, copy.precision, copy.written, naming(copy).nodes) == (True, "FP32", "INT8", ())
+    assert (convolution.precision, convolution.written) == ("INT8", "INT8")
+    assert naming(convolution).nodes == ("stage4_conv2_fwd", "stage4__plus0")
+
+
 @pytest.mark.parametrize(
     ("name", "nodes"),
     [

@@ -1,0 +1,75 @@
+"""A C compiler ends with the process that called it, and so does all that the compiler has started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from targets.runtime.zig import run_zig
+
+ROOT = Path(__file__).parents[3]
+CALLS = "from targets.runtime.zig import run_zig; from pathlib import Path; run_zig([], [], Path('a'))"
+ZIG = """
+import os, subprocess, sys, time
+linker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stderr=subprocess.DEVNULL)
+open(os.environ["STARTED"] + "/new", "w").write(f"{os.getpid()} {linker.pid}")
+os.rename(os.environ["STARTED"] + "/new", os.environ["STARTED"] + "/all")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A zig that starts a linker and waits; the file tells their process numbers."""
+    package = tmp_path / "ziglang"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(ZIG)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    monkeypatch.setenv("STARTED", str(tmp_path))
+    yield tmp_path / "all"
+    for process in processes(tmp_path / "all"):
+        if runs(process):
+            os.kill(process, signal.SIGKILL)
+
+
+def processes(file: Path) -> list[int]:
+    """Wait until zig runs, and return its number and its linker's."""
+    while not file.exists():
+        time.sleep(0.02)
+    return [int(one) for one in file.read_text().split()]
+
+
+def runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_a_killed_build_leaves_no_compiler(started: Path, number: signal.Signals) -> None:
+    """Else the compiler holds the lock of its cache, and the next build waits for it without a word."""
+    with subprocess.Popen([sys.executable, "-c", CALLS], stderr=subprocess.DEVNULL) as build:
+        of_zig = processes(started)
+        assert len(of_zig) == 2
+        assert all(map(runs, of_zig))
+        build.send_signal(number)
+    for _ in range(500):
+        if not any(map(runs, of_zig)):
+            break
+        time.sleep(0.02)
+    assert not [one for one in of_zig if runs(one)]
+
+
+def test_what_the_compiler_answers_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "wrong.c").write_text("int one(void) { return; }\n#error of its own\n")
+    done = run_zig(["-c"], [tmp_path / "wrong.c"], tmp_path / "wrong.o")
+    assert done.returncode == 1
+    assert "of its own" in done.stderr
