@@ -112,7 +112,7 @@ def _expected(sides: Sides, tensor: str, count: int) -> list[Array]:
     ]
 
 
-def _read_by(sides: Sides, tensor: str, count: int) -> Iterator[tuple["_Reader", LayerConstants]]:
+def _read_by(sides: Sides, tensor: str, count: int) -> Iterator[tuple["ChannelReader", LayerConstants]]:
     """Yield the next layers whose weights are A's, up to gains, and have an input for each channel."""
     for reader in _next_layers(sides, tensor):
         place = sides.place(reader.layer) if reader.layer in sides.matching.names else None
@@ -124,7 +124,7 @@ def _read_by(sides: Sides, tensor: str, count: int) -> Iterator[tuple["_Reader",
 
 
 @dataclass(frozen=True)
-class _Reader:
+class ChannelReader:
     """A layer that reads a tensor as its channels from `first` on, of `width` together."""
 
     layer: str
@@ -132,7 +132,7 @@ class _Reader:
     width: int
 
 
-def _next_layers(sides: Sides, tensor: str) -> list[_Reader]:
+def _next_layers(sides: Sides, tensor: str) -> list[ChannelReader]:
     """Return the layers that read a tensor, or what operators without weights make of its channels."""
     first, layers = {tensor: 0}, []
     for node in sides.a.nodes:
@@ -140,7 +140,7 @@ def _next_layers(sides: Sides, tensor: str) -> list[_Reader]:
         if read is None:
             continue
         if node.operator in LAYERS:
-            layers.append(_Reader(node.output, first[read], _channels(sides, read)))
+            layers.append(ChannelReader(node.output, first[read], _channels(sides, read)))
         elif node.operator == "Concat" and attribute(node.proto, "axis", 0) == 1:
             before = node.inputs[: node.inputs.index(read)]
             first[node.output] = first[read] + sum(_channels(sides, name) for name in before)
