@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Tuple
 
 from .ownership import give_to_the_folders_owner, user_name
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Say = Callable[[str], None]
+Clocks = Tuple[str, int, int]
+"""Name, lowest and highest: the GPU's in Hz, a processor's in kHz."""
 
 PROGRAM = "jetson_clocks"
 RANGES = (
@@ -29,15 +31,28 @@ Xavier's) and of the processors. Source: the kernel's documentation of devfreq a
 
 def are_locked(root: Path = Path("/")) -> bool:
     """Return whether the lowest clock equals the highest for the GPU and for every processor."""
-    gpu: list[bool] = []
-    processors: list[bool] = []
+    gpu, processors = _ranges(root)
+    return bool(gpu) and bool(processors) and all(low == high for _, low, high in gpu + processors)
+
+
+def _ranges(root: Path) -> tuple[list[Clocks], list[Clocks]]:
+    """Return the lowest and highest clock of GPUs and of processors, by name, where they can be read."""
+    gpu: list[Clocks] = []
+    processors: list[Clocks] = []
     for folder, names, lowest, highest in RANGES:
-        found = gpu if "devfreq" in folder else processors
         for device in sorted((root / folder).glob(names)):
             low, high = _number(device / lowest), _number(device / highest)
             if low and high:
-                found.append(low == high)
-    return bool(gpu) and bool(processors) and all(gpu + processors)
+                (gpu if "devfreq" in folder else processors).append((device.name, low, high))
+    return gpu, processors
+
+
+def _moving(root: Path) -> list[str]:
+    """Return what may still change its clock, where the GPU's can be read."""
+    gpu, processors = _ranges(root)
+    if not gpu:
+        return []
+    return [f"{name} ({low} to {high})" for name, low, high in gpu + processors if low != high]
 
 
 def can_be_locked(root: Path = Path("/")) -> bool:
@@ -64,10 +79,13 @@ def locked_clocks(memory: Path, say: Say, root: Path = Path("/")) -> Iterator[bo
     if stored:
         give_to_the_folders_owner(memory)
     locked = stored and _runs()
+    moving = _moving(root) if locked else []
     if not locked:
         say(_advice())
+    elif moving:  # owners of Thors saw jetson_clocks leave the GPU's lowest clock where it was
+        say(f"clocks are not locked: {PROGRAM} reports no error, but these may change: {', '.join(moving)}")
     try:
-        yield locked
+        yield locked and not moving
     finally:
         if memory.exists():  # also if locking failed half way
             _restored(memory, say)

@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targets.runtime.preprocess import ImageError, decode
-from targets.runtime.zig import run_zig
-from targets.tvm.link import NATIVE, PICTURES, STATIC
 from tests.targets.runtime.native.jpeg_files import JpegKind, adobe, jfif, jpeg, segment
+from tests.targets.runtime.native.pixel_program import by_opencv, read
 from tests.targets.runtime.native.png_files import exif
 
 YCC = ((2, 2), (1, 1), (1, 1))
@@ -30,37 +28,6 @@ SAMPLINGS = {
     "four": ((1, 1),) * 4,
     "four, one finer": ((1, 1), (1, 1), (1, 1), (2, 2)),
 }
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("jpeg") / "print_pixels"
-    source = Path(__file__).with_name("print_pixels.c")
-    options = ["-target", "x86_64-linux-musl", *STATIC, "-std=c11", "-Wall", "-Wextra", "-Werror"]
-    result = run_zig([*options, f"-I{NATIVE}"], [source, *(NATIVE / name for name in PICTURES)], made)
-    assert result.returncode == 0, result.stderr
-    return made
-
-
-def read(program: Path, channels: int, files: Sequence[bytes], folder: Path) -> list[str]:
-    paths = []
-    for number, content in enumerate(files):
-        path = folder / f"{number}.jpg"
-        path.write_bytes(content)
-        paths.append(str(path))
-    result = subprocess.run(
-        [str(program), str(channels), *paths], capture_output=True, text=True, check=True, timeout=60
-    )
-    return result.stdout.splitlines()
-
-
-def by_opencv(content: bytes, channels: int) -> str | None:
-    try:
-        pixels = decode(content, channels)
-    except ImageError:
-        return None
-    height, width, _ = pixels.shape
-    return f"{height} x {width}: {' '.join(map(str, pixels.ravel().tolist()))}"
 
 
 def compare(program: Path, files: Sequence[bytes], folder: Path) -> None:

@@ -4,7 +4,6 @@ import os
 import struct
 import subprocess
 import zlib
-from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 
 from targets.runtime.preprocess import ImageError, decode
-from targets.runtime.zig import run_zig
-from targets.tvm.link import NATIVE, PICTURES, STATIC
+from tests.targets.runtime.native.pixel_program import by_opencv, read
 from tests.targets.runtime.native.png_files import (
     DEPTHS,
     GRAY,
@@ -26,39 +24,6 @@ from tests.targets.runtime.native.png_files import (
     exif,
     png,
 )
-
-PARTS = [NATIVE / name for name in PICTURES]
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("png") / "print_pixels"
-    source = Path(__file__).with_name("print_pixels.c")
-    options = ["-target", "x86_64-linux-musl", *STATIC, "-std=c11", "-Wall", "-Wextra", "-Werror"]
-    result = run_zig([*options, f"-I{NATIVE}"], [source, *PARTS], made)
-    assert result.returncode == 0, result.stderr
-    return made
-
-
-def read(program: Path, channels: int, files: Sequence[bytes], folder: Path) -> list[str]:
-    paths = []
-    for number, content in enumerate(files):
-        path = folder / f"{number}.png"
-        path.write_bytes(content)
-        paths.append(str(path))
-    result = subprocess.run(
-        [str(program), str(channels), *paths], capture_output=True, text=True, check=True, timeout=60
-    )
-    return result.stdout.splitlines()
-
-
-def by_opencv(content: bytes, channels: int) -> str | None:
-    try:
-        pixels = decode(content, channels)
-    except ImageError:
-        return None
-    height, width, _ = pixels.shape
-    return f"{height} x {width}: {' '.join(map(str, pixels.ravel().tolist()))}"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

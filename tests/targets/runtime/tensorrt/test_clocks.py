@@ -121,6 +121,19 @@ def test_one_clock_that_may_change_is_not_locked(
     assert not are_locked(device)
 
 
+def test_clocks_that_jetson_clocks_left_free_are_not_called_locked(device: Path) -> None:
+    """As an owner of a Thor published it: the program ends well, and the GPU's lowest clock stays."""
+    set_range(device, "sys/class/devfreq/gpu-gpc-0", ("min_freq", "max_freq"), 315000000, 1575000000)
+    said: list[str] = []
+    with locked_clocks(device / "saved", said.append, device) as locked:
+        assert not locked
+    assert said == [
+        "clocks are not locked: jetson_clocks reports no error, but these may change: "
+        "gpu-gpc-0 (315000000 to 1575000000)"
+    ]
+    assert clocks(device)[-1].startswith("--restore")
+
+
 @pytest.mark.parametrize("name", ["17000000.gpu", "17000000.ga10b", "17000000.gv11b", "gpu-gpc-0"])
 def test_the_gpu_is_found_by_the_name_of_each_generation(device: Path, name: str) -> None:
     set_range(device, f"sys/class/devfreq/{name}", ("min_freq", "max_freq"), 7, 7)
