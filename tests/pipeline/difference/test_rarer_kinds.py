@@ -197,3 +197,22 @@ def test_gains_are_taken_back_behind_a_concatenation() -> None:
 
     assert sound.findings == ()
     assert [(one.kind, one.place) for one in faulty.findings] == [(FaultKind.NORM, "one")]
+
+
+def averaged(pool: str, gains: NDArray[np.float32]) -> onnx.ModelProto:
+    """Return the network with another pooling, of channels with `gains` that the last layer takes back."""
+    model = network(resizes=False)
+    next(node for node in model.graph.node if node.op_type == "GlobalAveragePool").op_type = pool
+    (head,) = (one for one in model.graph.initializer if one.name == "head.w")
+    insert_behind(model, "last.relu", [("Mul", [gains[:, None, None]], {})])
+    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) / gains, "head.w"))
+    return model
+
+
+def test_another_pooling_of_rescaled_channels_is_named() -> None:
+    """Its input was taken for the tensor in front of the gains, so that no pooling explained it."""
+    gains = np.exp(np.random.default_rng(9).normal(0, 0.5, 16)).astype(np.float32)
+    faulty = compare(network(resizes=False), averaged("GlobalMaxPool", gains), PICTURES)
+    sound = compare(network(resizes=False), averaged("GlobalAveragePool", gains), PICTURES)
+    assert sound.findings == ()
+    assert (FaultKind.POOLING, "mean_of_pixels") in {(one.kind, one.place) for one in faulty.findings}
