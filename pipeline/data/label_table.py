@@ -115,8 +115,11 @@ def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
     """Say how many pictures lie beside the listed ones without being listed."""
     listed_files = {entry.path for entry in found}
     folders = {PurePosixPath(path).parent for path in listed_files} - {PurePosixPath()}
-    outermost = (one for one in folders if folders.isdisjoint(one.parents))
-    there = {name for folder in outermost for name in tree.below(str(folder))}
+    outermost: list[str] = []
+    for folder in sorted(f"{one}/" for one in folders):
+        if not outermost or not folder.startswith(outermost[-1]):
+            outermost.append(folder)
+    there = {name for folder in outermost for name in tree.below(folder.removesuffix("/"))}
     unlisted = [
         name
         for name in sorted(there - listed_files)

@@ -1,9 +1,11 @@
 """Compares the constants of one layer in both networks, and names the difference."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.onnx_graph import attribute
 from pipeline.difference.channelwise_fit import ChannelAffine
 from pipeline.difference.decibels import ratio_db
 from pipeline.difference.place import Array, GraphPlace, Sides
@@ -86,16 +88,14 @@ def expected_gains(sides: Sides, tensor: str, count: int) -> Array | None:
 
 def expected_factor(sides: Sides, tensor: str, gains: Array) -> float | None:
     """Return the factor of the gains that a next layer in B divides by, which its bias does not have."""
-    for node in _next_layers(sides, tensor):
-        place = sides.place(node) if node in sides.matching.names else None
-        constants = None if place is None else layer_constants(sides, place, gains)
-        if constants is None or constants.named is not None:
-            continue
-        wanted, found = constants.ours.bias * constants.gains, constants.theirs.bias
-        power = float(wanted @ wanted)
+    for reader, constants in _read_by(sides, tensor, len(gains)):
+        every = input_gains_of(constants.ours, constants.theirs)
+        wanted = constants.ours.bias * output_gains(constants.ours, constants.theirs, every)
+        found, power = constants.theirs.bias, float(wanted @ wanted)
         factor = float(wanted @ found) / power if power > 0 else 0.0
         if factor > 0 and ratio_db(found, wanted * factor) >= SAME_BIAS_DB:
-            return factor
+            own = every[reader.first : reader.first + len(gains)]
+            return factor * float(np.exp(np.log(abs(own / gains)).mean()))
     return None
 
 
@@ -106,22 +106,49 @@ def _correlation(gains: Array, other: Array) -> float | None:
 
 
 def _expected(sides: Sides, tensor: str, count: int) -> list[Array]:
-    found = []
-    for node in _next_layers(sides, tensor):
-        place = sides.place(node) if node in sides.matching.names else None
+    return [
+        input_gains_of(constants.ours, constants.theirs)[reader.first : reader.first + count]
+        for reader, constants in _read_by(sides, tensor, count)
+    ]
+
+
+def _read_by(sides: Sides, tensor: str, count: int) -> Iterator[tuple["ChannelReader", LayerConstants]]:
+    """Yield the next layers whose weights are A's, up to gains, and have an input for each channel."""
+    for reader in _next_layers(sides, tensor):
+        place = sides.place(reader.layer) if reader.layer in sides.matching.names else None
         constants = None if place is None else layer_constants(sides, place, None)
-        if constants is not None and constants.named is None and constants.ours.weight.shape[1] == count:
-            found.append(input_gains_of(constants.ours, constants.theirs))
-    return found
+        if constants is None or constants.named is not None:
+            continue
+        if constants.ours.weight.shape[1] == reader.width and reader.first + count <= reader.width:
+            yield reader, constants
 
 
-def _next_layers(sides: Sides, tensor: str) -> list[str]:
-    """Return the outputs of the layers that read a tensor, or what operators without weights make of it."""
-    reached, layers = {tensor}, []
+@dataclass(frozen=True)
+class ChannelReader:
+    """A layer that reads a tensor as its channels from `first` on, of `width` together."""
+
+    layer: str
+    first: int
+    width: int
+
+
+def _next_layers(sides: Sides, tensor: str) -> list[ChannelReader]:
+    """Return the layers that read a tensor, or what operators without weights make of its channels."""
+    first, layers = {tensor: 0}, []
     for node in sides.a.nodes:
-        if reached & set(node.inputs):
-            if node.operator in LAYERS:
-                layers.append(node.output)
-            else:
-                reached.add(node.output)
+        read = next((name for name in node.inputs if name in first), None)
+        if read is None:
+            continue
+        if node.operator in LAYERS:
+            layers.append(ChannelReader(node.output, first[read], _channels(sides, read)))
+        elif node.operator == "Concat" and attribute(node.proto, "axis", 0) == 1:
+            before = node.inputs[: node.inputs.index(read)]
+            first[node.output] = first[read] + sum(_channels(sides, name) for name in before)
+        elif _channels(sides, node.output) == _channels(sides, read):
+            first[node.output] = first[read]
     return layers[:3]
+
+
+def _channels(sides: Sides, tensor: str) -> int:
+    values = sides.a_values[tensor] if tensor in sides.a_values else sides.a.constants[tensor]
+    return values.shape[1] if values.ndim > 1 else 0

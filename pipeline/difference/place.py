@@ -17,6 +17,10 @@ Array = NDArray[Any]
 Values = Mapping[str, Array]
 
 
+POOLINGS = ({"GlobalAveragePool", "GlobalMaxPool"}, {"AveragePool", "MaxPool"})
+"""Operators that are taken for each other."""
+
+
 @dataclass(frozen=True)
 class GraphPlace:
     """The operators of A between matched tensors, the values that B has there, and what B computes."""
@@ -197,10 +201,11 @@ class Sides:
 
 
 def _alike(node: RealNode, other: RealNode, a: RealGraph, b: RealGraph) -> bool:
-    """Whether two operators are of one kind and read as many computed tensors."""
+    """Whether two operators are of one kind, or one is mistaken for it, and read as many computed tensors."""
     ours = [n for n in node.inputs if n and n not in a.constants]
     theirs = [n for n in other.inputs if n and n not in b.constants]
-    return node.operator == other.operator and len(ours) == len(theirs) and bool(ours)
+    same = node.operator == other.operator or {node.operator, other.operator} in POOLINGS
+    return same and len(ours) == len(theirs) and bool(ours)
 
 
 def window_pads(node: onnx.NodeProto) -> list[int]:

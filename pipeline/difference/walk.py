@@ -31,7 +31,8 @@ FLOAT_DB, ROUNDED_DB = 50.0, 22.0
 """The least agreement of one operator, given the same inputs: both in float; with weights in 8 bits."""
 SUSPICIOUS_DB = 34.0
 """Layers that agree less have their weights compared."""
-BETTER_DB = 8.0
+BETTER_DB, CLOSER_DB = 8.0, 3.0
+"""What gains and shifts have to bring: as the first explanation; where nothing else explains a layer."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,12 @@ class Walk:
             return
         if here >= least and named is None:
             return
-        self.findings.extend(self._explained(place, undone, here, constants))
+        explained = self._explained(place, undone, here, constants)
+        unexplained = all(one.kind is FaultKind.UNEXPLAINED for one in explained)
+        if unexplained and fitted is not None and after >= max(least, here + CLOSER_DB):
+            self._suspect(place, fitted, constants, here)
+            return
+        self.findings.extend(explained)
         known = gains_by_weights(self.sides, place, constants, gains[0] if gains else np.ones(1))
         self.domains.behind_fault(self.sides, place, constants, known)
 

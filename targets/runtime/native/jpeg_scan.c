@@ -28,12 +28,12 @@ static int16_t fitting(scan *s, int value) {
 
 static int16_t next_dc(scan *s, int which) {
   int difference = edgec_jpeg_signed(&s->bits, edgec_jpeg_value(&s->bits, s->dc[which]));
-  return fitting(s, (s->predicted[which] += difference) * (1 << s->low));
+  s->predicted[which] = fitting(s, s->predicted[which] + difference);
+  return fitting(s, s->predicted[which] * (1 << s->low));
 }
 
 static void sequential(scan *s, int which, int16_t *block) {
   block[0] = next_dc(s, which);
-  s->predicted[which] = block[0];
   for (int k = 1; k < JPEG_BLOCK; k++) {
     int value = edgec_jpeg_value(&s->bits, s->ac[which]), zeros = value >> 4, size = value & 15;
     if (!size && zeros != 15) break; /* only zeros are left */

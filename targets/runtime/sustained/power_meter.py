@@ -23,8 +23,9 @@ MONITORS = re.compile(r"ina\d+x?")
 WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
 """Rails through which a whole Jetson is fed: of Orin Nano and NX and Xavier NX, of the Nano, and of Thor."""
 NOT_CONNECTED = "NC"
-SHUNT_SUM = "sum of shunt voltages"
-"""The INA3221's seventh channel, which is no rail."""
+THREE_CHANNELS, LAST_RAIL = "ina3221", 3
+"""This monitor has rails 1 to 3. Its curr4_input is the sum of their currents, its in4_input a shunt's
+voltage in uV: the product, ten watts and more, is nothing. Source: the kernel's ina3221.rst."""
 TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (-?\d+)(?:mW)?(?:/-?\d+(?:mW)?){1,2}(?=\s|$)")
 """A rail in a line of tegrastats, its power now first: "VDD_IN 4280mW/4280mW".
 
@@ -195,10 +196,12 @@ def hwmon_rails(root: Path = Path("/")) -> list[Rail]:
             continue
         channels = sorted({_number_in(path) for kind in ("curr", "power") for path in _inputs(device, kind)})
         for channel in channels:
+            if name == THREE_CHANNELS and channel > LAST_RAIL:
+                continue
             label = _label(device, channel) or (
                 INPUT if name == INPUT_MONITOR and on_tegra else f"{name} {channel}"
             )
-            if label in (NOT_CONNECTED, SHUNT_SUM):
+            if label == NOT_CONNECTED:
                 continue
             power, current = (device / f"{kind}{channel}_input" for kind in ("power", "curr"))
             voltage = _voltage(device, channel)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 
 from benchmarks.planted.rewiring import insert_behind, set_attribute
@@ -158,3 +159,60 @@ SOUND: dict[str, tuple[onnx.ModelProto, onnx.ModelProto]] = {
 @pytest.mark.parametrize("case", SOUND)
 def test_another_form_of_the_same_network_is_not_accused(case: str) -> None:
     assert compare(*SOUND[case], PICTURES).findings == ()
+
+
+def joined(gains: NDArray[np.float32], fault: NDArray[np.float32]) -> onnx.ModelProto:
+    """Return the network with a layer beside its own input, and with `gains` that the next layer takes back.
+
+    fault: what multiplies the layer's channels besides.
+    """
+    model = network(resizes=False)
+    values = {one.name: one for one in model.graph.initializer}
+    first, last = (onnx.numpy_helper.to_array(values[name]) for name in ("one.w", "down.w"))
+    bias = onnx.numpy_helper.to_array(values["one.b"])
+    wide = np.random.default_rng(4).normal(0, 0.2, (16, 16, 3, 3)).astype(np.float32)
+    wide[:, 8:] = last / gains[:, None, None]
+    changed = {
+        "one.w": first * (gains * fault)[:, None, None, None],
+        "one.b": bias * gains * fault,
+        "down.w": wide,
+    }
+    for name, value in changed.items():
+        values[name].CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float32), name))
+    nodes = {node.output[0]: node for node in model.graph.node}
+    nodes["down"].input[0] = "both"
+    both = helper.make_node("Concat", ["stem.relu", "one.relu"], ["both"], "both", axis=1)
+    model.graph.node.insert(1 + list(model.graph.node).index(nodes["one.relu"]), both)
+    for name in ("two", "sum", "sum.relu"):
+        model.graph.node.remove(nodes[name])
+    return model
+
+
+def test_gains_are_taken_back_behind_a_concatenation() -> None:
+    rng = np.random.default_rng(9)
+    gains, fault, ones = (np.exp(rng.normal(0, size, 8)).astype(np.float32) for size in (0.5, 0.5, 0))
+
+    sound = compare(joined(ones, ones), joined(gains, ones), PICTURES)
+    faulty = compare(joined(ones, ones), joined(gains, fault), PICTURES)
+
+    assert sound.findings == ()
+    assert [(one.kind, one.place) for one in faulty.findings] == [(FaultKind.NORM, "one")]
+
+
+def averaged(pool: str, gains: NDArray[np.float32]) -> onnx.ModelProto:
+    """Return the network with another pooling, of channels with `gains` that the last layer takes back."""
+    model = network(resizes=False)
+    next(node for node in model.graph.node if node.op_type == "GlobalAveragePool").op_type = pool
+    (head,) = (one for one in model.graph.initializer if one.name == "head.w")
+    insert_behind(model, "last.relu", [("Mul", [gains[:, None, None]], {})])
+    head.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(head) / gains, "head.w"))
+    return model
+
+
+def test_another_pooling_of_rescaled_channels_is_named() -> None:
+    """Its input was taken for the tensor in front of the gains, so that no pooling explained it."""
+    gains = np.exp(np.random.default_rng(9).normal(0, 0.5, 16)).astype(np.float32)
+    faulty = compare(network(resizes=False), averaged("GlobalMaxPool", gains), PICTURES)
+    sound = compare(network(resizes=False), averaged("GlobalAveragePool", gains), PICTURES)
+    assert sound.findings == ()
+    assert (FaultKind.POOLING, "mean_of_pixels") in {(one.kind, one.place) for one in faulty.findings}

@@ -52,6 +52,15 @@ def runs(process: int) -> bool:
         return False
 
 
+def ended(of_zig: list[int]) -> bool:
+    """Wait until none of them runs, for ten seconds at most."""
+    for _ in range(500):
+        if not any(map(runs, of_zig)):
+            return True
+        time.sleep(0.02)
+    return False
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 def test_a_killed_build_leaves_no_compiler(started: Path, number: signal.Signals) -> None:
@@ -61,11 +70,20 @@ def test_a_killed_build_leaves_no_compiler(started: Path, number: signal.Signals
         assert len(of_zig) == 2
         assert all(map(runs, of_zig))
         build.send_signal(number)
-    for _ in range(500):
-        if not any(map(runs, of_zig)):
-            break
-        time.sleep(0.02)
-    assert not [one for one in of_zig if runs(one)]
+    assert ended(of_zig)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for as Linux lists them")
+def test_ctrl_c_ends_the_compiler_where_the_program_goes_on(started: Path) -> None:
+    """The compiler is in a session of its own, so a terminal's Ctrl-C does not reach it."""
+    program = f"try:\n    {CALLS.replace('; ', chr(10) + '    ')}\nexcept KeyboardInterrupt:\n    input()"
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as build:  # type: ignore[call-overload]
+        of_zig = processes(started)
+        build.send_signal(signal.SIGINT)
+        assert ended(of_zig)
+        assert build.poll() is None
+        build.communicate(b"\n")
 
 
 def test_what_the_compiler_answers_comes_back(tmp_path: Path) -> None:

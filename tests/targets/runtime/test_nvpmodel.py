@@ -62,6 +62,19 @@ def test_a_limit_that_another_program_changed_is_named(
     assert power_mode(nano) == f"25W, not in force ({difference})"
 
 
+@pytest.mark.parametrize(("real", "agrees"), [(306, False), (816, True), (1020, True), (1300, False)])
+def test_a_limit_between_two_clocks_of_the_table_is_in_force_at_both(
+    nano: Path, real: int, agrees: bool
+) -> None:
+    """The kernel rounds to a clock that it has, up or down by its version."""
+    put_in_force(nano, "25W")  # whose GPU may run at 918 MHz
+    write(
+        nano, str(Path(GPU).with_name("available_frequencies")), "306000000 816000000 1020000000 1300000000"
+    )
+    write(nano, GPU, f"{real}000000")
+    assert (limits_not_in_force(1, nano) == []) == agrees
+
+
 def test_without_a_limit_the_highest_clock_of_the_table_is_in_force(nano: Path) -> None:
     put_in_force(nano, "MAXN_SUPER")
     write(nano, GPU, "918000000")

@@ -38,15 +38,16 @@ PMIC_PI5 = """\
 
 
 def ina3221(folder: Path, labels: dict[int, str], milliamperes: int, millivolts: int) -> None:
-    """A monitor as the kernel's ina3221 driver shows it: three channels and the sum of shunt voltages."""
+    """A monitor as the kernel's ina3221 driver shows it: three channels, their shunts, and sums of both."""
     write(folder / "name", "ina3221")
     write(folder / "in7_label", "sum of shunt voltages")
-    write(folder / "in7_input", "12")
+    write(folder / "in7_input", "12000")
+    write(folder / "curr4_input", str(sum(milliamperes * channel for channel in labels)))
     for channel, label in labels.items():
         write(folder / f"in{channel}_label", label)
         write(folder / f"in{channel}_input", str(millivolts))
         write(folder / f"curr{channel}_input", str(milliamperes * channel))
-        write(folder / f"in{channel + 3}_input", "2")  # the voltage of the shunt, in mV
+        write(folder / f"in{channel + 3}_input", "6400")  # the voltage of the shunt, in uV
 
 
 def write(path: Path, text: str) -> None:

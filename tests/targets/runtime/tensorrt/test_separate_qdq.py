@@ -81,6 +81,11 @@ def test_the_q_that_tensorrt_8_left_alone_are_named_with_the_convolution_before(
     )
 
 
+def test_a_q_behind_an_activation_is_of_the_convolution_before_it() -> None:
+    alone = NamingLayer("QuantizeLinear_20", "Reformat", ("QuantizeLinear_20",))
+    assert separate_qdq(mobilenet(), [alone]) == [SeparateQdq("QuantizeLinear_20", "Conv_12", alone=True)]
+
+
 def test_a_q_in_a_generated_kernel_is_named_though_that_names_the_convolution_too() -> None:
     """As TensorRT-RTX 1.7.1 writes it on ResNet-20, where every convolution writes floats, and TensorRT 10.
 
