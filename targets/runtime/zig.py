@@ -41,9 +41,14 @@ def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     if not {"HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"} & environment.keys():
         environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"edgec-zig-{os.getuid()}")
     command = [*_TOGETHER, str(os.getpid()), sys.executable, "-m", "ziglang", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        command, cwd="/", env=environment, text=True, start_new_session=True, **pipes
+        command,
+        cwd="/",
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             printed, errors = process.communicate()

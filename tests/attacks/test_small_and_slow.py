@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.build.parts import RECORD, read_part
@@ -260,8 +261,9 @@ def pow_(x: str, y: str) -> list[onnx.NodeProto]:
 
 
 def average(x: str, y: str) -> list[onnx.NodeProto]:
-    sides = {"kernel_shape": [3, 3], "pads": [1] * 4, "ceil_mode": 1, "count_include_pad": 1}
-    return [helper.make_node("AveragePool", [x], [y], **sides)]
+    pool = helper.make_node("AveragePool", [x], [y], kernel_shape=[3, 3], pads=[1] * 4)
+    pool.attribute.extend(helper.make_attribute(name, 1) for name in ("ceil_mode", "count_include_pad"))
+    return [pool]
 
 
 def padded(x: str, y: str) -> list[onnx.NodeProto]:
@@ -287,17 +289,15 @@ def long_network(part: Callable[[str, str], list[onnx.NodeProto]], sides: int, p
     """Chain so many parts of one kind behind an image with so many sides."""
     names = ["x", *(f"t{n}" for n in range(1, parts)), "y"]
     nodes = [node for x, y in pairwise(names) for node in part(x, y)]
-    stored = {
-        "two": np.float32(2),
+    stored: dict[str, NDArray[np.generic]] = {
+        "two": np.array(2, np.float32),
         "border": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
         "taps": np.ones((3, 3, 3), np.float32),
     }
-    ends = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("x", ["N", 3, *[8] * sides]), ("y", [None] * (sides + 2)))
-    )
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, *[8] * sides])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * (sides + 2))
     weights = [numpy_helper.from_array(value, name) for name, value in stored.items()]
-    graph = helper.make_graph(nodes, "long", *([end] for end in ends), weights)
+    graph = helper.make_graph(nodes, "long", [image], [answer], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
