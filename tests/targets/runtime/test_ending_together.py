@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from targets.runtime.zig import run_zig
 
 ROOT = Path(__file__).parents[3]
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A program that a shell starts in the background ignores it, and so do those that it starts."""
 CALLS = "from targets.runtime.zig import run_zig; from pathlib import Path; run_zig([], [], Path('a'))"
 ZIG = """
 import os, subprocess, sys, time
@@ -61,29 +64,38 @@ def ended(of_zig: list[int]) -> bool:
     return False
 
 
+@contextmanager
+def killed_at_last(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program, and kill it in any case: waiting for one that does not end would never end."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 def test_a_killed_build_leaves_no_compiler(started: Path, number: signal.Signals) -> None:
     """Else the compiler holds the lock of its cache, and the next build waits for it without a word."""
-    with subprocess.Popen([sys.executable, "-c", CALLS], stderr=subprocess.DEVNULL) as build:
+    program = f"{HEARS_CTRL_C}; {CALLS}"
+    with killed_at_last([sys.executable, "-c", program]) as build:
         of_zig = processes(started)
         assert len(of_zig) == 2
         assert all(map(runs, of_zig))
         build.send_signal(number)
-    assert ended(of_zig)
+        assert ended(of_zig)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for as Linux lists them")
 def test_ctrl_c_ends_the_compiler_where_the_program_goes_on(started: Path) -> None:
     """The compiler is in a session of its own, so a terminal's Ctrl-C does not reach it."""
-    program = f"try:\n    {CALLS.replace('; ', chr(10) + '    ')}\nexcept KeyboardInterrupt:\n    input()"
-    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", program], **pipes) as build:  # type: ignore[call-overload]
+    program = f"{HEARS_CTRL_C}\ntry:\n    {CALLS}\nexcept KeyboardInterrupt:\n    input()"
+    with killed_at_last([sys.executable, "-c", program]) as build:
         of_zig = processes(started)
         build.send_signal(signal.SIGINT)
         assert ended(of_zig)
         assert build.poll() is None
-        build.communicate(b"\n")
 
 
 def test_what_the_compiler_answers_comes_back(tmp_path: Path) -> None:
