@@ -49,7 +49,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_it_holds_the_data_their_licence_the_pins_and_the_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    data = {f"edgec/data/{path.name}" for path in (ROOT / "data").iterdir() if path.suffix != ".py"}
+    data = {f"edgec/data/{path.name}" for path in (ROOT / "data").glob("*.*") if path.suffix != ".py"}
     assert data <= names
     assert {"edgec/constraints.txt", "edgec/py.typed", "pipeline/report/pages/templates/report.css"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
