@@ -2,7 +2,7 @@
 #include "camera_frame.h"
 #include "jobs.h"
 #include "parameters.h"
-#include "pictures.h"
+#include "picture_files.h"
 #include "regions.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "pictures.h"
+#include "picture_files.h"
 
 #include <pthread.h>
 #include <stdio.h>

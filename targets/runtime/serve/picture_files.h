@@ -1,6 +1,6 @@
 /* Picture files in requests: decoded and brought to the network's size by libedgec. */
-#ifndef EDGEC_PICTURES_H
-#define EDGEC_PICTURES_H
+#ifndef EDGEC_PICTURE_FILES_H
+#define EDGEC_PICTURE_FILES_H
 
 #include "edgec.h"
 
