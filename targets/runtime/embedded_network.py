@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from ctypes import byref
+from ctypes import addressof, byref, c_char
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,8 +88,8 @@ class FrameStruct(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int) for name in ("pixels", "matrix", "range")),
         *((name, ctypes.c_int32) for name in ("height", "width")),
-        ("planes", ctypes.c_void_p * 3),
-        ("strides", ctypes.c_size_t * 3),
+        *((name, ctypes.c_void_p) for name in ("plane_0", "plane_1", "plane_2")),
+        *((name, ctypes.c_size_t) for name in ("stride_0", "stride_1", "stride_2")),
         *((name, ctypes.c_int32) for name in ("top", "left", "crop_height", "crop_width")),
     )
 
@@ -116,10 +116,19 @@ class EmbeddedFrame:
     range: str | None = None
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
 
+    @property
     def described(self) -> FrameStruct:
-        """Return the frame for the library. Raises ValueError for wrong arrays, which the library could not
-        recognise.
+        """The frame for the library; of a tuple of planes it is made once. Raises ValueError for wrong
+        arrays, which the library could not recognise.
         """
+        found: FrameStruct | None = self.__dict__.get("_described")
+        if found is None:
+            found = self._describe()
+            if isinstance(self.planes, tuple):
+                self.__dict__["_described"] = found
+        return found
+
+    def _describe(self) -> FrameStruct:
         planes = self.planes
         height, width = planes[0].shape[:2]
         pixels, shapes, inner = _layout(self.pixels, height, width)
@@ -129,16 +138,26 @@ class EmbeddedFrame:
         strides = [plane.strides for plane in planes]
         if any(stride[1:] != row or stride[0] < 0 for stride, row in zip(strides, inner)):
             raise ValueError("pixels of a row have to lie beside each other, and rows below each other")
+        missing = (0,) * (3 - len(planes))
         return FrameStruct(
             pixels,
             _number(self.matrix, MATRICES, "matrix"),
             _number(self.range, RANGES, "range"),
             height,
             width,
-            tuple(plane.__array_interface__["data"][0] for plane in planes),
-            tuple(stride[0] for stride in strides),
+            *map(_address, planes),
+            *missing,
+            *(stride[0] for stride in strides),
+            *missing,
             *self.crop,
         )
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Return where an array begins; for those that others read only, or with gaps, in thrice the time."""
+    if array.size and array.flags.writeable and array.flags.c_contiguous:
+        return addressof(c_char.from_buffer(array.data))
+    return int(array.ctypes.data)
 
 
 @lru_cache(maxsize=256)
@@ -221,7 +240,7 @@ class EmbeddedNetwork:
         _check(self._library.edgec_decode(self._handle, *rest), error)
         height, width, channels = described.height, described.width, self.description.input[2]
         found = np.empty((height, width, channels)[: 2 if channels == 1 else 3], np.uint8)
-        ctypes.memmove(found.ctypes.data, described.planes[0], found.nbytes)
+        ctypes.memmove(found.ctypes.data, described.plane_0, found.nbytes)
         self._library.edgec_free_decoded(byref(described))
         return EmbeddedFrame("GRAY" if channels == 1 else "RGB", (found,))
 
@@ -272,16 +291,17 @@ class EmbeddedContext:
 
     def prepare(self, frame: EmbeddedFrame) -> Plane:
         """Return what the network sees of a frame, uint8 [H, W, channels]. Raises EmbeddedNetworkError."""
-        pixels, described, error = np.empty(self._input, np.uint8), frame.described(), ErrorStruct()
+        pixels, described, error = np.empty(self._input, np.uint8), frame.described, ErrorStruct()
         rest = (byref(described), pixels.ctypes.data, byref(error))
         _check(self._library.edgec_prepare(self._handle, *rest), error)
         return pixels
 
     def run_frame(self, frame: EmbeddedFrame) -> NDArray[np.float32]:
         """Return the logits of a frame. Raises EmbeddedNetworkError."""
-        logits, described, error = np.empty(self._output, np.float32), frame.described(), self._error
-        address = logits.__array_interface__["data"][0]
-        _check(self._run_frame(self._handle, byref(described), address, byref(error)), error)
+        logits, described, error = np.empty(self._output, np.float32), frame.described, self._error
+        status = self._run_frame(self._handle, byref(described), _address(logits), byref(error))
+        if status:
+            _check(status, error)
         return logits
 
     def close(self) -> None:
