@@ -248,7 +248,7 @@ def opened(bundle: Path, folder: Path) -> Iterator[dict[str, tuple[TimedAdapter,
     compiled = folder / "timed_run.o"
     run(["gcc", "-O2", "-fPIC", "-c", f"-I{LIBRARY}", TIMED, "-o", compiled], b"")
     cpp, source = folder / "cpp", PROGRAMS / "time_cpp.cpp"
-    libraries = [compiled, archive, WRAP, "-lm", "-pthread"]
+    libraries: list[str | Path] = [compiled, archive, WRAP, "-lm", "-pthread"]
     run(["g++", "-O2", "-std=c++11", f"-I{LIBRARY}", source, *libraries, "-o", cpp], b"")
     service = folder / "service"
     static = ["-target", f"{MACHINE}-linux-musl", "-static", "-s", "-O2", "-std=gnu11", "-pthread", WRAP]
