@@ -101,7 +101,15 @@ def test_debian_s_are_of_arm64_and_what_they_install_runs(
         for name in ("edgec-model-tiny", "edgec-serve", "libedgec-dev", "libedgec1")
     ]
     if shutil.which("lintian"):
-        asked = ["lintian", "--allow-root", "--fail-on", "error,warning", "--profile", "debian", *debs]
+        asked = [
+            "lintian",
+            "--allow-root",
+            "--fail-on",
+            "error,warning",
+            "--profile",
+            "debian",
+            *map(str, debs),
+        ]
         found = subprocess.run(asked, capture_output=True, text=True, check=False)
         assert (found.returncode, found.stdout) == (0, ""), found.stderr
     for deb in debs:
@@ -143,7 +151,7 @@ def test_the_image_is_of_arm64_small_and_others_unpack_it(
         assert seen["Architecture"] == "arm64"
     if shutil.which("umoci"):
         tag = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
-        unpack = ["umoci", "unpack", "--rootless", "--image", f"{image}:{tag}", tmp_path / "unpacked"]
+        unpack = ["umoci", "unpack", "--rootless", "--image", f"{image}:{tag}", f"{tmp_path}/unpacked"]
         subprocess.run(unpack, capture_output=True, check=True)
         root = tmp_path / "unpacked" / "rootfs"
     with emulated([root / "edgec-serve", root / "model"]) as url:
