@@ -45,7 +45,8 @@ def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> lis
 def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
     """As `lint`, on a graph in memory."""
     findings: list[LintFinding] = []
-    looked_up = Elementwise(graph).source if scheme is Scheme.ASYM else {}
+    elementwise = Elementwise(graph)
+    looked_up = elementwise.source if scheme is Scheme.ASYM else {}
     for node in graph.nodes:
         if node.domain not in ("", "ai.onnx"):
             why = "TensorRT and this compiler know the operators of ONNX only."
@@ -60,7 +61,9 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
             ]
         elif node.op_type in ("Conv", "Gemm"):
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
-        elif node.op_type in READ_8_BITS and not _is_dequantized(graph, node.input[0]):
+        elif node.op_type in READ_8_BITS and not (
+            _is_dequantized(graph, node.input[0]) or node.output[0] in elementwise.averaged
+        ):
             findings.append(_slower(node, "its input is not quantised", "The pooling would run in float."))
         elif node.output[0] in looked_up:
             pass  # a sum of functions of one tensor is one function

@@ -4,6 +4,7 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
 
 - the input of every Conv, MaxPool, AveragePool and GlobalAveragePool (or ReduceMean over the image), and of
   every Gemm under w8a8_asym;
+- not the powers that such a pool averages, as in GeM, but what is raised to them: see `averaged_powers`;
 - every input of a Concat, each on its own grid, and of a batch norm that no convolution in front could take
   in; a norm behind a Concat is left to read it directly, so that an engine does both at once;
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
@@ -83,7 +84,12 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
         pixels = None
     elementwise, looked_up = Elementwise(graph), recipe.scheme is Scheme.ASYM
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]
-    edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in READ_8_BITS]
+    edges += [
+        Edge(i)
+        for i, node in enumerate(graph.nodes)
+        if node.op_type in READ_8_BITS and node.output[0] not in elementwise.averaged
+    ]
+    edges += elementwise.raised()
     edges += _joined(graph)
     edges += [
         Edge(i, identity_slot(graph, node))

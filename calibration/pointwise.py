@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 import onnx
 
+from calibration.averaged_powers import averaged_powers
 from calibration.onnx_graph import Edge, OnnxGraph, attribute
 from calibration.register_chains import register_chains
 
@@ -45,6 +46,8 @@ class Elementwise:
                 self.source[node.output[0]] = source
         self.chains = register_chains(graph, self.source)
         """Functions that are computed before a convolution's sums are rounded, by their results."""
+        self.averaged = averaged_powers(graph, self.source)
+        """Powers whose mean is computed in float, by the tensors with the means."""
 
     def needed(self, edges: Collection[Edge]) -> list[Edge]:
         """Which inputs of elementwise operators have to be 8-bit so that those of `edges` are integers."""
@@ -58,6 +61,11 @@ class Elementwise:
                 found.update(more)
                 waiting += [self._read(edge) for edge in more]
         return sorted(found, key=lambda e: (e.node, e.slot))
+
+    def raised(self) -> Iterator[Edge]:
+        """The inputs that are raised to powers whose mean is computed in float."""
+        for powers in self.averaged.values():
+            yield from self._chain(powers)
 
     def scaled_in_registers(self, node: onnx.NodeProto) -> bool:
         """Whether it multiplies the channels of a function that an engine has in registers."""
@@ -90,7 +98,8 @@ class Elementwise:
         if tensor in self.chains or (node is not None and self.scaled_in_registers(node)):
             return
         if tensor in self.source:
-            yield from self._chain(tensor)
+            if not self._is_averaged(self.source[tensor]):
+                yield from self._chain(tensor)
             return
         while node is not None and node.op_type in BOUNDS | _SEEN_THROUGH:
             if node.input[0] in self.source:
@@ -117,6 +126,12 @@ class Elementwise:
             seen.add(node.output[0])
             yield from self._edges(node, [source])
             waiting += [name for name in self.computed(node) if name != source]
+
+    def _is_averaged(self, tensor: str) -> bool:
+        """Whether it is a mean of powers, such as what a root is taken of."""
+        while (node := self.graph.producer(tensor)) is not None and node.op_type in BOUNDS | _SEEN_THROUGH:
+            tensor = node.input[0]
+        return tensor in self.averaged
 
     def _norm(self, node: onnx.NodeProto) -> Iterator[Edge]:
         """Where a norm of several operators reads its input; one behind a Concat reads that directly."""

@@ -70,24 +70,35 @@ def printed(command: list[str], folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here: the HTTP commands are NOT TESTED")
-def test_the_http_commands_run(unpacked: Path) -> None:
+def test_the_http_commands_run(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "bin").mkdir(exist_ok=True)
     shutil.copy(COMPILED_SERVICE.folder(platform.machine()) / SERVICE, unpacked / "bin")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     commands = program("bash").replace("BUNDLE", str(unpacked)).replace("8765", str(port))
+    photo = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))[1]
+    (tmp_path / "photo.jpg").write_bytes(photo.tobytes())
     done = subprocess.run(
-        ["bash", "-e", "-c", commands], capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-e", "-c", commands],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
+    with EmbeddedNetwork(unpacked) as network, network.context() as context:
+        of_photo = context.run_frame(network.decode(photo.tobytes())).tobytes()
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"model_name"')]
+    assert np.array(answers[-1]["outputs"][0]["data"], np.float32).tobytes() == of_photo
     black = EmbeddedFrame("NV12", (GRAY * 0, np.zeros((360, 640, 2), np.uint8)), "BT709", "LIMITED")
     (answered,) = [
         line for line in done.stdout.splitlines() if '"outputs":[{"name":"logits","datatype":"BYTES"' in line
     ]
     (found,) = json.loads(answered)["outputs"]
     assert [one.split(":", 2)[2] for one in found["data"]] == answer(unpacked, black, 3)
-    assert "edgec_images_total 1\n" in done.stdout
+    assert "edgec_images_total 2\n" in done.stdout
 
 
 GSTREAMER = ["pkg-config", "--exists", "gstreamer-video-1.0"]

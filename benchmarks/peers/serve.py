@@ -6,10 +6,12 @@ nanoseconds and the CPU time they took, `{"logits": true}` with the logits of al
 
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -30,14 +32,15 @@ def main(
     if sys.argv[1] == "build":
         build(folder)
         return
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # a library may print, in C++ too: MNN's does where it is imported
     for module in modules:
         importlib.import_module(module)
-    serve(lambda: load(folder, int(sys.argv[3])), np.load(folder / inputs))
+    serve(lambda: load(folder, int(sys.argv[3])), np.load(folder / inputs), answers)
 
 
-def serve(load: Callable[[], Infer], images: np.ndarray) -> None:
+def serve(load: Callable[[], Infer], images: np.ndarray, answers: TextIO) -> None:
     """Answer until the driver closes the pipe."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # a library may print
     begin = time.perf_counter_ns()
     infer = load()
     loaded = time.perf_counter_ns()

@@ -16,6 +16,7 @@ from pipeline.build.plan import Build
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.progress import Progress
+from pipeline.report.logit_distance import refuse_not_finite
 from pipeline.report.pages.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.plausibility import judge_answers
@@ -97,8 +98,10 @@ def _ask(builds: Sequence[Build], evaluation: Split, progress: Progress) -> Answ
             int8_runner = stack.enter_context(build.target.open(build.engine.path))
             advance = stack.enter_context(progress.task(f"validate {build.model.name}", len(evaluation)))
             for batch in evaluation.batches(build.model.preprocessing, BATCH):
-                fp32[number].append(fp32_runner.infer(batch.images))
-                int8[number].append(int8_runner.infer(batch.images))
+                answers = fp32_runner.infer(batch.images), int8_runner.infer(batch.images)
+                refuse_not_finite(*answers, [f"one of {build.model.name}'s"] * len(batch.labels))
+                fp32[number].append(answers[0])
+                int8[number].append(answers[1])
                 if number == 0:
                     labels.append(batch.labels)
                 advance(len(batch.labels))

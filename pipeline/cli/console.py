@@ -5,7 +5,6 @@ text, never as commands to it. A command imports what it needs when it runs, so 
 fast.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from pipeline.progress import Progress, Silent
-from targets.runtime.printable import printable
+from targets.runtime.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def say(text: object, *, nl: bool = True, err: bool = False) -> None:
@@ -28,7 +25,7 @@ def say(text: object, *, nl: bool = True, err: bool = False) -> None:
 
 def say_json(text: str, *, nl: bool = True) -> None:
     """Print JSON text; control characters, which only its strings can hold, are written as escapes."""
-    typer.echo(CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text), nl=nl)
+    typer.echo(printable_json(text), nl=nl)
 
 
 def terminal(stderr: bool = False) -> "Console":
@@ -36,6 +33,18 @@ def terminal(stderr: bool = False) -> "Console":
     from pipeline.cli.printable_console import PrintableConsole
 
     return PrintableConsole(stderr=stderr)
+
+
+def kind_of(console: "Console") -> str:
+    """Return all of a console that decides the text of what is printed there."""
+    shape = (console.width, console.color_system, console.is_terminal, console.is_dumb_terminal)
+    return str((*shape, console.encoding, console.no_color, console.legacy_windows))
+
+
+def say_text(text: str, console: "Console") -> None:
+    """Print text that a console of this kind has made."""
+    console.file.write(text)
+    console.file.flush()
 
 
 def make_progress(as_json: bool) -> Progress:

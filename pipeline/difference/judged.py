@@ -66,6 +66,7 @@ def difference_of(
         shapes = f"A gives {list(ours.shape[1:])} numbers for a picture, B {list(theirs.shape[1:])}"
         return _report(a, b, [*notes, shapes], None, Judged(Sameness.NOT_COMPARABLE))
     theirs = theirs.reshape(ours.shape)
+    notes += _not_numbers(a, ours) + _not_numbers(b, theirs)
     answers = _logit_agreement(ours, theirs)
     overflows = [one.overflowed(pictures) for one in (a, b) if one.overflowed is not None]
     overflow = next((one for one in overflows if one is not None), None)
@@ -92,12 +93,21 @@ def _sizes(a: Side, b: Side) -> Iterable[str]:
         yield f"A takes pictures of {first} (height, width, channels), B of {second}"
 
 
+def _not_numbers(side: Side, found: Array) -> list[str]:
+    wrong = int((~np.isfinite(found.reshape(len(found), -1)).all(1)).sum())
+    whose = f"{side.name}: the logits of {wrong} of {len(found)} pictures"
+    return [f"{whose} are no numbers, so these pictures have no class"] if wrong else []
+
+
 def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
+    """Compare logits. What is no number in one alone is no agreement, and names no class in either."""
     finite = np.isfinite(ours) & np.isfinite(theirs)
+    alike = finite.any() and np.array_equal(np.isfinite(ours), np.isfinite(theirs))
+    same_class = (ours.argmax(1) == theirs.argmax(1)) & finite.all(1)
     return LogitAgreement(
         pictures=len(ours),
-        same_class=float((ours.argmax(1) == theirs.argmax(1)).mean()),
-        agreement_db=ratio_db(ours, theirs) if finite.any() else -MOST_DB,
+        same_class=float(same_class.mean()),
+        agreement_db=ratio_db(ours, theirs) if alike else -MOST_DB,
         largest_difference=float(abs(ours - theirs)[finite].max()) if finite.any() else 0.0,
         equal_bits=bool(np.array_equal(ours, theirs)),
     )

@@ -33,6 +33,7 @@ from pipeline.explanation.more_bits import (
 from pipeline.explanation.opened_build import OpenedBuild
 from pipeline.explanation.reason import advice_for, cause_of, summary_of
 from pipeline.progress import Progress
+from pipeline.report.logit_distance import refuse_not_finite
 from pipeline.report.model.image_explanation import (
     ClassMargin,
     ImageExplanation,
@@ -65,7 +66,8 @@ class Wanted:
 def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: Progress) -> ImageExplanation:
     """Explain why FP32 and INT8 give a picture different classes, or by which margin they agree.
 
-    Raises UsageError for a network that gives no classes of whole pictures.
+    Raises UsageError for a network that gives no classes of whole pictures, and ReportError for logits that
+    are no numbers.
     """
     one = asked.pixels[None]
     fp32, int8 = (graph_logits(model, one) for model in (build.float_model, build.int8_model))
@@ -74,6 +76,7 @@ def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: P
             f"{build.folder} gives classes of pixels; a picture is explained by its one class. Compare the"
             f" networks instead: `edgec diff {build.float_path} {build.folder} --image {asked.name}`."
         )
+    refuse_not_finite(fp32, int8, [asked.name])
     ours, theirs = fp32.reshape(-1), int8.reshape(-1)
     contest = contest_of(ours, theirs)
     pool = None if wanted.dataset is None else _pool(build, asked, contest, wanted)

@@ -44,6 +44,11 @@ def refuse_not_finite(fp32: Logits, int8: Logits, names: Sequence[str]) -> None:
             )
 
 
+def named_class(logits: Logits) -> NDArray[np.int64]:
+    """Return the class [N, ...] of logits [N, classes, ...]; -1 where one of them is not finite."""
+    return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
+
+
 def label_rank(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the place [N] of each label among logits [N, classes], 0 the best; ties go to the lower index.
 

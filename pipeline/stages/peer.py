@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.report.logit_distance import named_class
 from pipeline.stages.artifacts import Artifact
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
@@ -103,8 +103,8 @@ class QuantizeElsewhere(Stage):
         for batch in self.evaluation.readable(1):
             values = network.prepared(batch.images, floats=True)
             fp32, *found = (session.run(None, {"image": values})[0] for session in sessions)
-            same += [float((_top1(fp32) == _top1(one)).sum()) for one in found]
-            total += _top1(fp32).size
+            same += [float((named_class(fp32) == named_class(one)).sum()) for one in found]
+            total += named_class(fp32).size
             images += len(batch.images)
         by_default, *exactly = (same / max(1, total)).tolist()
         if exact is LADDER[0]:
@@ -118,10 +118,6 @@ class QuantizeElsewhere(Stage):
             scale=network.scale,
             offset=network.offset,
         )
-
-
-def _top1(logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.asarray(logits.argmax(1))
 
 
 def _exact_settings() -> "SessionSettings | None":

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.report.logit_distance import named_class
 from pipeline.report.model.fp8_accuracy import Fp8Accuracy
 from pipeline.report.paired import paired_images
 from pipeline.stages.answer import TOOLS
@@ -51,7 +52,7 @@ class TryFp8(Stage):
             progress.task("try-fp8", len(self.images)) as advance,
         ):
             for batch in self.images.readable(BATCH):
-                answers = [one.infer(batch.images).argmax(1) for one in (fp32, int8, fp8)]
+                answers = [named_class(one.infer(batch.images)) for one in (fp32, int8, fp8)]
                 right.append(np.stack(answers) == batch.labels)
                 advance(len(batch.labels))
         before, integers, floats = np.concatenate(right, axis=1)

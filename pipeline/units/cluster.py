@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, ClassVar, TypeVar, assert_never
 
@@ -20,6 +21,7 @@ from pipeline.units.float_canary import canary_digest
 from pipeline.units.unit import Failure, FinishedUnit, Unit
 from pipeline.units.workers import done_by
 from pipeline.units.working_place import LocalProcesses, Place, RunningScheduler, SlurmJobs
+from targets.runtime.named_folder import WrongVariable, named_folder
 
 R = TypeVar("R")
 SILENT_S = 30.0
@@ -237,6 +239,17 @@ def _slurm_refuses(reason: str) -> UsageError:
     return UsageError(f"--on slurm: {reason}; ~/.config/dask/jobqueue.yaml says what a job gets.")
 
 
+def _printed_by_jobs() -> Path:
+    """Return a folder of the user's for what jobs print, which Slurm otherwise leaves where the command ran.
+
+    Raises UsageError where XDG_CACHE_HOME names none.
+    """
+    try:
+        return named_folder("XDG_CACHE_HOME", Path.home() / ".cache") / "edgec" / "slurm"
+    except WrongVariable as error:
+        raise UsageError(str(error)) from error
+
+
 def _client(place: Place, opened: ExitStack) -> Client:
     match place:
         case LocalProcesses(count):
@@ -255,9 +268,15 @@ def _client(place: Place, opened: ExitStack) -> Client:
         case SlurmJobs(count):
             from dask_jobqueue.slurm import SLURMCluster
 
+            chosen = dask.config.get("jobqueue.slurm.log-directory", None)
             try:
                 jobs = opened.enter_context(
-                    SLURMCluster(cores=1, processes=1, scheduler_options={"dashboard_address": ":0"})
+                    SLURMCluster(
+                        cores=1,
+                        processes=1,
+                        log_directory=chosen or str(_printed_by_jobs()),
+                        scheduler_options={"dashboard_address": ":0"},
+                    )
                 )
             except ValueError as error:
                 raise _slurm_refuses(str(error)) from error

@@ -2,7 +2,7 @@
 
 python3 check_golden.pyz http://localhost:8000 MODEL [--folder golden]
 
-Exit code 1 if one image gets another class, or the server does not answer.
+Exit code 1 if one image gets another class or logits that are no numbers, or the server does not answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (OSError, ValueError, KeyError) as error:
         return _failed(str(error))
-    return _failed("another class for image {}".format(", ".join(map(str, other)))) if other else 0
+    return _failed("another class or none for image {}".format(", ".join(map(str, other)))) if other else 0
 
 
 def _failed(why: str) -> int:
@@ -54,6 +54,10 @@ def _same_class(number: int, listed: dict[str, Any], options: argparse.Namespace
     expected = np.frombuffer((options.folder / f"{number}.logits").read_bytes(), "<f4")
     expected = expected.reshape(listed["logits"]["shape"])
     found = answered(options.server, options.model, pixels, listed["input"]["shape"]).reshape(expected.shape)
+    wrong = int((~np.isfinite(found)).sum())
+    if wrong:
+        print(f"image {number}: NO CLASS, {wrong} of {found.size} logits are no numbers")
+        return False
     same = bool((found.argmax(axis=0) == expected.argmax(axis=0)).all())
     furthest = float(np.abs(found - expected).max())
     verdict = "the same class" if same else "ANOTHER CLASS"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from ctypes import byref
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -119,37 +120,41 @@ class EmbeddedFrame:
         """Return the frame for the library. Raises ValueError for wrong arrays, which the library could not
         recognise.
         """
-        height, width = self.planes[0].shape[:2]
-        self._check(height, width)
-        described = FrameStruct(
-            _number(self.pixels, PIXELS, "pixels"),
+        planes = self.planes
+        height, width = planes[0].shape[:2]
+        pixels, shapes, inner = _layout(self.pixels, height, width)
+        found = tuple(plane.shape for plane in planes)
+        if found != shapes or any(plane.dtype.char != "B" for plane in planes):
+            raise ValueError(f"planes of {self.pixels} are uint8 {list(shapes)}, not {list(found)}")
+        strides = [plane.strides for plane in planes]
+        if any(stride[1:] != row or stride[0] < 0 for stride, row in zip(strides, inner)):
+            raise ValueError("pixels of a row have to lie beside each other, and rows below each other")
+        return FrameStruct(
+            pixels,
             _number(self.matrix, MATRICES, "matrix"),
             _number(self.range, RANGES, "range"),
             height,
             width,
+            tuple(plane.__array_interface__["data"][0] for plane in planes),
+            tuple(stride[0] for stride in strides),
+            *self.crop,
         )
-        for n, plane in enumerate(self.planes):
-            described.planes[n] = plane.ctypes.data
-            described.strides[n] = plane.strides[0]
-        described.top, described.left, described.crop_height, described.crop_width = self.crop
-        return described
 
-    def _check(self, height: int, width: int) -> None:
-        _number(self.pixels, PIXELS, "pixels")
-        halves = ((height + 1) // 2, (width + 1) // 2)
-        samples = _SAMPLES.get(self.pixels)
-        more: dict[str, list[tuple[int, ...]]] = {"NV12": [(*halves, 2)], "I420": [halves, halves]}
-        first = (height, width) if samples is None else (height, width, samples)
-        wanted = [first, *more.get(self.pixels, [])]
-        found = [plane.shape for plane in self.planes]
-        if found != wanted or any(plane.dtype != np.uint8 for plane in self.planes):
-            raise ValueError(f"planes of {self.pixels} are uint8 {wanted}, not {found}")
-        if samples == 2 and width % 2:
-            raise ValueError(f"{self.pixels} has two pixels beside each other; the width is {width}")
-        for plane in self.planes:
-            inner = (1,) if plane.ndim == 2 else (plane.shape[2], 1)
-            if plane.strides[1:] != inner or plane.strides[0] < 0:
-                raise ValueError("pixels of a row have to lie beside each other, and rows below each other")
+
+@lru_cache(maxsize=256)
+def _layout(
+    pixels: str, height: int, width: int
+) -> tuple[int, tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Return the number of a kind of pixels, and of each of its planes the shape and the strides in a row."""
+    number = _number(pixels, PIXELS, "pixels")
+    halves = ((height + 1) // 2, (width + 1) // 2)
+    samples = _SAMPLES.get(pixels)
+    if samples == 2 and width % 2:
+        raise ValueError(f"{pixels} has two pixels beside each other; the width is {width}")
+    more: dict[str, tuple[tuple[int, ...], ...]] = {"NV12": ((*halves, 2),), "I420": (halves, halves)}
+    first = (height, width) if samples is None else (height, width, samples)
+    shapes = (first, *more.get(pixels, ()))
+    return number, shapes, tuple((1,) if len(shape) == 2 else (shape[2], 1) for shape in shapes)
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class EmbeddedNetwork:
         self._library = library()
         options = OpenStruct(ctypes.sizeof(OpenStruct), sha256.encode() if sha256 else None)
         error = ErrorStruct()
-        rest = (ctypes.byref(options), ctypes.byref(self._handle), ctypes.byref(error))
+        rest = (byref(options), byref(self._handle), byref(error))
         if isinstance(source, bytes):
             _check(self._library.edgec_open_memory(source, len(source), *rest), error)
         else:
@@ -186,7 +191,7 @@ class EmbeddedNetwork:
 
     def _describe(self) -> EmbeddedDescription:
         d = DescriptionStruct(ctypes.sizeof(DescriptionStruct))
-        self._library.edgec_describe(self._handle, ctypes.byref(d))
+        self._library.edgec_describe(self._handle, byref(d))
         names = (self._library.edgec_class_name(self._handle, k) for k in range(d.classes))
         return EmbeddedDescription(
             d.model.decode(),
@@ -205,19 +210,19 @@ class EmbeddedNetwork:
         """Return a context for frames up to a height and width. Raises EmbeddedNetworkError."""
         options = ContextStruct(ctypes.sizeof(ContextStruct), threads, *max_size)
         handle, error = ctypes.c_void_p(), ErrorStruct()
-        rest = (ctypes.byref(options), ctypes.byref(handle), ctypes.byref(error))
+        rest = (byref(options), byref(handle), byref(error))
         _check(self._library.edgec_context_new(self._handle, *rest), error)
         return EmbeddedContext(self, handle)
 
     def decode(self, file: bytes) -> EmbeddedFrame:
         """Return the pixels of a JPEG or PNG file, upright. Raises EmbeddedNetworkError."""
         described, error = FrameStruct(), ErrorStruct()
-        rest = (file, len(file), ctypes.byref(described), ctypes.byref(error))
+        rest = (file, len(file), byref(described), byref(error))
         _check(self._library.edgec_decode(self._handle, *rest), error)
         height, width, channels = described.height, described.width, self.description.input[2]
         found = np.empty((height, width, channels)[: 2 if channels == 1 else 3], np.uint8)
         ctypes.memmove(found.ctypes.data, described.planes[0], found.nbytes)
-        self._library.edgec_free_decoded(ctypes.byref(described))
+        self._library.edgec_free_decoded(byref(described))
         return EmbeddedFrame("GRAY" if channels == 1 else "RGB", (found,))
 
     def likeliest(self, logits: NDArray[np.float32], top: int = 5) -> list[tuple[str, float]]:
@@ -248,6 +253,8 @@ class EmbeddedContext:
         self._network = network  # which stays as long as this
         self._handle = handle
         self._library = library()
+        self._run_frame = self._library.edgec_run_frame
+        self._error = ErrorStruct()
         self._input = network.description.input
         classes, height, width = network.description.output
         self._output = (classes,) if height == width == 1 else (classes, height, width)
@@ -266,15 +273,15 @@ class EmbeddedContext:
     def prepare(self, frame: EmbeddedFrame) -> Plane:
         """Return what the network sees of a frame, uint8 [H, W, channels]. Raises EmbeddedNetworkError."""
         pixels, described, error = np.empty(self._input, np.uint8), frame.described(), ErrorStruct()
-        rest = (ctypes.byref(described), pixels.ctypes.data, ctypes.byref(error))
+        rest = (byref(described), pixels.ctypes.data, byref(error))
         _check(self._library.edgec_prepare(self._handle, *rest), error)
         return pixels
 
     def run_frame(self, frame: EmbeddedFrame) -> NDArray[np.float32]:
         """Return the logits of a frame. Raises EmbeddedNetworkError."""
-        logits, described, error = np.empty(self._output, np.float32), frame.described(), ErrorStruct()
-        rest = (ctypes.byref(described), logits.ctypes.data, ctypes.byref(error))
-        _check(self._library.edgec_run_frame(self._handle, *rest), error)
+        logits, described, error = np.empty(self._output, np.float32), frame.described(), self._error
+        address = logits.__array_interface__["data"][0]
+        _check(self._run_frame(self._handle, byref(described), address, byref(error)), error)
         return logits
 
     def close(self) -> None:

@@ -204,6 +204,8 @@ def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
             pass
 
 
+NOT_TEXT = ("an object", "no text", "a class that is none")
+"""Of these it is said what is wrong, and not only that something is."""
 FIELDS: dict[str, dict[str, object]] = {
     "an escape": {"model": "../escape"},
     "an absolute path": {"target": "/etc"},
@@ -216,7 +218,13 @@ FIELDS: dict[str, dict[str, object]] = {
     "a number of files": {"files": 7},
     "a digest that is none": {"files": {"engine": "00"}},
     "a class that is none": {"classes": ["a", 7]},
+    "half a character": {"classes": ["a", "b\ud800"]},
+    "a text of classes": {"classes": "ab"},
+    "an object of classes": {"classes": {"a": 1, "b": 2}},
     "pixels that are none": {"pixels": [-1, "2"]},
+    "pixels that are empty": {"pixels": []},
+    "pixels that are false": {"pixels": False},
+    "a confirmation that is empty": {"confirm": {}},
     "a release that is none": {"release": 1.5},
     "a day that is none": {"expires": "soon"},
     "a day that text compares wrongly": {"expires": "2030-9-01"},
@@ -241,6 +249,14 @@ def test_a_manifest_of_another_shape_is_refused(sound: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match="the manifest cannot be used") as error, opened(sound):
         pass
     assert "\x1b" not in str(error.value)
+    assert ("which is not text" in str(error.value)) == (name in NOT_TEXT)
+
+
+@pytest.mark.parametrize("text", [b"7", b"[]", b'{"a":' * 100_000, b"[" * 100_000, b'"\\ud800"'])
+def test_a_manifest_that_is_no_object_is_refused(sound: Path, text: bytes) -> None:
+    pack({"engine": ENGINE, NAME: text}, sound, top="m-t")
+    with pytest.raises(ArchiveError, match="the manifest cannot be used"), opened(sound):
+        pass
 
 
 def test_many_names_in_a_manifest_do_not_take_it_long(sound: Path) -> None:

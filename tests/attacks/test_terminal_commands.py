@@ -70,6 +70,11 @@ def test_what_is_said_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert json.loads(out) == {"name": OWNED}
     assert not CONTROL.search(out)
+    turned = json.dumps({"name": "gpj.\u202eexe\ud800"}, ensure_ascii=False)
+    say_json(turned)
+    out = capsys.readouterr().out
+    assert out == '{"name": "gpj.\\u202eexe\\ud800"}\n'
+    assert json.loads(out) == json.loads(turned)
     assert printable("ünï ✓\r") == "ünï ✓\\x0d"
     assert printable("gpj.\u202eexe\ud800\u2028") == "gpj.\\u202eexe\\ud800\\u2028"
 

@@ -19,8 +19,9 @@ PNG = ("png.c", "png_pixels.c", "inflate.c", "exif.c")
 JPEG = ("jpeg.c", "jpeg_bits.c", "jpeg_scan.c", "jpeg_inverse.c", "jpeg_pixels.c", "exif.c")
 SERVE = (
     *(str(one) for one in SERVICE_SOURCES if one.name != "serve.c"),  # which the target includes
-    *(str(LIBRARY / one) for one in ("context.c", "network.c", "failure.c", "frame.c", "json.c")),
+    *(str(LIBRARY / one) for one in ("context.c", "decode.c", "network.c", "failure.c", "frame.c", "json.c")),
     *("executor.c", "workers.c", "fit.c", "resize.c"),
+    *dict.fromkeys((*PNG, *JPEG)),
 )
 PROGRAMS = {
     "png": (MEMORY, ["mutate.c", "png_target.c"], PNG, ["png", "inflate"]),

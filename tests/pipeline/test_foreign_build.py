@@ -1,6 +1,5 @@
 """MODEL=path/to/model.onnx builds, validates and bundles like a known model."""
 
-import io
 import json
 import os
 import shutil
@@ -11,18 +10,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from rich.console import Console
 
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.progress import Silent
 from pipeline.report.markdown import report_summary
-from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.measured_latency import Latency
 from pipeline.report.pages.report_page import render_html
-from pipeline.report.terminal import render_terminal
 from targets.runtime.measure import Measurement
 from targets.tvm.cpu_target import host_isa
 from tests.conftest import Edgec
@@ -30,7 +26,7 @@ from tests.pipeline.data.pictures import png, random_pixels, write_folder, write
 from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
 from tests.pipeline.models.foreign.networks import SEGMENTERS, export, make
 from tests.pipeline.models.foreign.plain_networks import VggLike
-from tests.pipeline.report.samples import measurement
+from tests.pipeline.report.samples import measurement, printed
 from tests.targets.needs import or_skip
 
 
@@ -65,12 +61,6 @@ def build(net: Path, **options: object) -> Build:
         "latency.seconds": 0.1,
     }
     return Build(load_config(BuildConfig, None, chosen | options), Silent())
-
-
-def terminal(report: Report) -> str:
-    told = io.StringIO()
-    render_terminal(report, Console(file=told, width=300))
-    return told.getvalue()
 
 
 def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
@@ -238,7 +228,7 @@ def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Pa
     assert report.latency_fp32.p50.ms == fastest.p50.ms
     assert report.speed == fastest.speed
     assert all("1 thread" in run.engine and "CPUExecutionProvider" in run.engine for run in report.compared)
-    for shown in (render_html(report), report_summary(report).replace("\\", ""), terminal(report)):
+    for shown in (render_html(report), report_summary(report).replace("\\", ""), printed(report, 300)):
         assert "net.onnx, unchanged" in shown
         assert "quantize_static" in shown
         assert "pictures looked at" in shown

@@ -1,13 +1,11 @@
 """A network that came quantised, as the model or beside its float one: built, validated, and called that."""
 
-import io
 import json
 from pathlib import Path
 
 import onnx
 import pytest
 from onnxruntime.quantization import QuantFormat, QuantType
-from rich.console import Console
 
 from calibration.errors import LintError
 from pipeline.build.plan import Build
@@ -15,10 +13,8 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.progress import Silent
 from pipeline.report.markdown import report_summary
-from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.pages.report_page import render_html
-from pipeline.report.terminal import render_terminal
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
 from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
@@ -29,6 +25,7 @@ from tests.pipeline.models.foreign.quantised.others import (
     normalised,
     pictures,
 )
+from tests.pipeline.report.samples import printed
 
 SAID = 'mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\nfit = "stretch"\n'
 
@@ -66,12 +63,6 @@ def build(folder: Path, model: str, **options: object) -> Build:
     return Build(load_config(BuildConfig, None, chosen | options), Silent())
 
 
-def terminal(report: Report) -> str:
-    told = io.StringIO()
-    render_terminal(report, Console(file=told, width=300))
-    return told.getvalue()
-
-
 def test_as_the_model_it_is_built_without_a_float_network_and_the_report_says_so(folder: Path) -> None:
     made = build(folder, "theirs.onnx")
     report = made.report.load()
@@ -85,7 +76,7 @@ def test_as_the_model_it_is_built_without_a_float_network_and_the_report_says_so
     (row,) = report.compared
     assert row.name == "INT8, the network as it came"
     assert not row.baseline
-    for text in (terminal(report), render_html(report), report_summary(report)):
+    for text in (printed(report, 300), render_html(report), report_summary(report)):
         assert "the quantised network itself without its roundings" in text
     said = {check.name: check.message for check in report.checks}
     assert "the same class for" in said["as it came"]

@@ -25,7 +25,7 @@ from pipeline.models.foreign.normal_form.known_shapes import (
     write_what_the_size_decides,
 )
 from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
-from pipeline.models.foreign.normal_form.one_dimension import write_in_two_dimensions
+from pipeline.models.foreign.normal_form.one_dimension import refuse_volumes, write_in_two_dimensions
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
@@ -53,6 +53,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     rehearse(model, source, dynamic_batch, quantised=False)
     model = in_normal_form(model, source.path)
     write_weights_in_float(model)
+    refuse_volumes(model, source.path)
     _check_shape(source, found)
     take_output(model, source)
     keep_the_batch_at_the_end(model)

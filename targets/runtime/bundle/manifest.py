@@ -21,8 +21,8 @@ FORMAT = "edgec-bundle"
 VERSION = 1
 NEWER_FIELDS = {"release": 0, "expires": None, "confirm": None}
 """Fields added to version 1 later, with their defaults; a default is not written."""
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Control characters, which are not allowed in names."""
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, which are not allowed in names, and halves of characters, which no file can hold."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
 
@@ -67,9 +67,9 @@ class Manifest:
             if form != (FORMAT, VERSION):
                 raise ManifestError(f"it is {form[0]!r} version {form[1]!r}, not {FORMAT} version {VERSION}")
             lists = {
-                "classes": tuple(found["classes"]),
-                "pixels": found.get("pixels") and tuple(found["pixels"]),
-                "confirm": found.get("confirm") and tuple(found["confirm"]),
+                "classes": _items("classes", found["classes"]),
+                "pixels": None if found.get("pixels") is None else _items("pixels", found["pixels"]),
+                "confirm": None if found.get("confirm") is None else _items("confirm", found["confirm"]),
             }
             manifest = cls(**{**found, **lists})
             manifest._check_fields()
@@ -92,7 +92,9 @@ class Manifest:
             if not isinstance(digest, str) or not SHA256.fullmatch(digest):
                 raise ValueError(f"the sha256 of {path!r} is {digest!r}")
         _check_path("engine", self.engine)
-        if self.pixels and (len(self.pixels) != 2 or not all(_is_count(side) for side in self.pixels)):
+        if self.pixels is not None and (
+            len(self.pixels) != 2 or not all(_is_count(side) for side in self.pixels)
+        ):
             raise ValueError(f"pixels is {self.pixels!r}, not a height and a width")
         self._check_release()
 
@@ -133,6 +135,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{name!r} is in it twice")
         found[name] = value
     return found
+
+
+def _items(field: str, value: object) -> tuple[Any, ...]:
+    """Return the items of a JSON array: a text has letters and an object keys, which are no items."""
+    if not isinstance(value, list):
+        raise TypeError(f"{field} has {value!r}, which is not a list")
+    return tuple(value)
 
 
 def _check_text(field: str, value: object) -> None:

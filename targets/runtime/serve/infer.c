@@ -2,6 +2,7 @@
 #include "camera_frame.h"
 #include "jobs.h"
 #include "parameters.h"
+#include "picture_files.h"
 #include "regions.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ typedef struct {
   size_t binary_size;
   edgec_frame form; /* of one frame; `pixels` is 0 where images have the form of the network's input */
   int64_t images, bytes; /* of one */
-  uint8_t *unpacked; /* numbers read from JSON */
+  enum { NO_FILES, BARE_FILE, BYTES_TENSOR } files; /* what `binary` holds of pictures */
+  uint8_t *unpacked; /* numbers read from JSON, or decoded from files */
   const uint8_t *data;
   int64_t classes; /* how many to return; 0: logits instead */
   int binary_output;
@@ -94,19 +96,32 @@ static const char *read_data(question *q, edgec_json input) {
   return unpack(data, q->unpacked, size) == size ? NULL : "the input's data is not as many numbers from 0 to 255 as its shape says";
 }
 
+/* Files of pictures, which are decoded when all the rest is known to be right. */
+static const char *read_files(question *q, edgec_json input) {
+  edgec_json count = edgec_json_first(edgec_json_member(input, "shape")), binary = parameter(input, "binary_data_size");
+  int64_t told;
+  if (!count.at || edgec_json_next(count).at || edgec_json_integer(count, 1, SERVE_IMAGES, &q->images))
+    return "the shape of picture is [files], from 1 to 64";
+  if (parameter(input, "shared_memory_region").at || edgec_json_member(input, "data").at || !binary.at)
+    return "the files of picture follow the JSON: give binary_data_size";
+  if (edgec_json_integer(binary, 1, SERVE_BODY_BYTES, &told) || (size_t)told != q->binary_size) return "binary_data_size is not the size of what follows the JSON";
+  q->files = BYTES_TENSOR;
+  return NULL;
+}
+
 static const char *read_input(const service *s, question *q) {
   edgec_json input = edgec_json_first(edgec_json_member(q->json, "inputs"));
   if (!input.at || edgec_json_next(input).at) return "the request has to have one input";
-  if (!is_word(edgec_json_member(input, "datatype"), "UINT8")) return "the input's datatype has to be UINT8";
-  edgec_json shape = edgec_json_member(input, "shape"), name = edgec_json_member(input, "name");
+  edgec_json shape = edgec_json_member(input, "shape"), name = edgec_json_member(input, "name"), datatype = edgec_json_member(input, "datatype");
   int64_t image[] = {s->about.height, s->about.width, s->about.channels};
-  q->bytes = image[0] * image[1] * image[2];
+  if (is_word(name, "picture")) return is_word(datatype, "BYTES") ? read_files(q, input) : "the datatype of picture has to be BYTES";
+  if (!is_word(datatype, "UINT8")) return "the input's datatype has to be UINT8, or BYTES if it is called picture";
   if (is_word(name, "frame")) {
     const char *wrong = frame_read(q->json, &q->form);
     if (wrong) return wrong;
     q->bytes = frame_lay_out(&q->form, NULL);
     if (read_shape(shape, &q->bytes, 1, &q->images)) return "the shape of frame is [bytes] or [frames, bytes], up to 64 frames: height times stride, and for NV12 and I420 the rows of U and V";
-  } else if (!is_word(name, "image")) return "the input is neither image nor frame";
+  } else if (!is_word(name, "image")) return "the input is none of image, frame and picture";
   else if (read_shape(shape, image, 3, &q->images)) return "the shape of image is not [height, width, channels] of the network, or up to 64 of them";
   return read_data(q, input);
 }
@@ -214,9 +229,22 @@ static void write_answer(const service *s, const question *q, answer *a) {
   text_free(&binary);
 }
 
+/* Decode the files, if there are some. 0, or -1 with a refusal. */
+static int decode_files(const service *s, question *q, answer *a) {
+  edgec_error error = {0};
+  if (!q->files) return 0;
+  q->data = q->unpacked = malloc((size_t)(q->images * q->bytes));
+  if (!q->unpacked) return refuse(a, 503, "not enough memory"), -1;
+  edgec_status status = q->files == BARE_FILE ? picture_prepare(s->network, q->binary, q->binary_size, q->unpacked, &error)
+                                              : pictures_prepare(s->network, q->binary, q->binary_size, q->images, q->unpacked, &error);
+  if (status) refuse(a, status == EDGEC_NO_MEMORY ? 503 : 400, error.text);
+  return status ? -1 : 0;
+}
+
 static void run(const service *s, question *q, answer *a) {
   job jobs[SERVE_IMAGES] = {0};
   batch b;
+  if (decode_files(s, q, a)) return;
   for (int64_t n = 0; n < q->images; n++) {
     const uint8_t *at = q->data + n * q->bytes;
     jobs[n].logits = q->logits + (size_t)n * s->about.logits;
@@ -232,7 +260,7 @@ static void run(const service *s, question *q, answer *a) {
 }
 
 void infer(const service *s, const request *r, answer *a) {
-  question q = {0};
+  question q = {.images = 1, .bytes = (int64_t)s->about.height * s->about.width * s->about.channels};
   size_t size = r->body_size;
   char *header = NULL;
   if (r->inference_header) {
@@ -246,7 +274,8 @@ void infer(const service *s, const request *r, answer *a) {
     if (size) memcpy(header, r->body, size);
     header[size] = 0;
   }
-  const char *wrong = size ? read_question(s, &q, header ? header : r->body, size) : "the request has no body";
+  if (!size && q.binary_size) q.files = BARE_FILE;
+  const char *wrong = size ? read_question(s, &q, header ? header : r->body, size) : q.files ? NULL : "the request has no body";
   if (wrong) refuse(a, 400, wrong);
   else if (!(q.logits = malloc((size_t)q.images * s->about.logits * sizeof *q.logits))) refuse(a, 503, "not enough memory");
   else run(s, &q, a);

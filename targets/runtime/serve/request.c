@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 static atomic_size_t bodies; /* bytes of all requests that are held */
@@ -30,24 +31,30 @@ static int wait_until(int connection, short event, int64_t deadline) {
   }
 }
 
+/* Take what is there before waiting: each call of the system costs a microsecond or more of every request. */
 static ssize_t receive(int connection, void *into, size_t room, int64_t deadline) {
-  ssize_t count;
-  do {
-    if (wait_until(connection, POLLIN, deadline)) return -1;
-    count = recv(connection, into, room, MSG_DONTWAIT);
-  } while (count < 0 && (errno == EINTR || errno == EAGAIN));
-  return count;
+  while (now_ms() < deadline) {
+    ssize_t count = recv(connection, into, room, MSG_DONTWAIT);
+    if (count >= 0 || (errno != EINTR && errno != EAGAIN)) return count;
+    if (errno == EAGAIN && wait_until(connection, POLLIN, deadline)) return -1;
+  }
+  return -1;
 }
 
 int send_all(int connection, const void *bytes, size_t size) {
   int64_t deadline = now_ms() + SERVE_REQUEST_SECONDS * 1000;
   for (size_t sent = 0; sent < size;) {
-    if (wait_until(connection, POLLOUT, deadline)) return -1;
     ssize_t count = send(connection, (const char *)bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count < 0 && errno != EINTR && errno != EAGAIN) return -1;
     if (count > 0) sent += (size_t)count;
+    else if (count < 0 && errno != EINTR && errno != EAGAIN) return -1;
+    if (sent < size && wait_until(connection, POLLOUT, deadline)) return -1;
   }
   return 0;
+}
+
+void request_wait_at_most(int connection) {
+  struct timeval idle = {SERVE_IDLE_SECONDS, 0};
+  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
 }
 
 static int hexadecimal(char c) {
@@ -139,9 +146,11 @@ static int take_head(request *r, framing *f) {
 
 /* Read up to the empty line, scanning each byte once. The bytes after it are the beginning of the body. */
 static int read_head(int connection, request *r, size_t *head, size_t *held) {
-  int64_t deadline = now_ms() + SERVE_IDLE_SECONDS * 1000;
+  int64_t deadline = 0;
   for (*held = 0; *held < SERVE_HEAD_BYTES;) {
-    ssize_t count = receive(connection, r->head + *held, SERVE_HEAD_BYTES - *held, deadline);
+    char *into = r->head + *held;
+    size_t room = SERVE_HEAD_BYTES - *held;
+    ssize_t count = *held ? receive(connection, into, room, deadline) : recv(connection, into, room, 0);
     if (count <= 0) return -1;
     if (!*held) deadline = now_ms() + SERVE_REQUEST_SECONDS * 1000;
     size_t from = *held > 3 ? *held - 3 : 0;

@@ -15,6 +15,9 @@ typedef struct {
   int keep; /* the connection, after the answer */
 } request;
 
+/* Once for a connection: request_read gives up where no request begins for SERVE_IDLE_SECONDS. */
+void request_wait_at_most(int connection);
+
 /* Return 0, the status with which it is refused, or -1 if the client is gone. Unless 0, the connection has to be closed. */
 int request_read(int connection, request *r, const char **why);
 void request_free(request *r);

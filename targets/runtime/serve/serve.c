@@ -85,6 +85,7 @@ static void *serve(void *argument) {
   place *p = argument;
   int yes = 1;
   setsockopt(p->descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  request_wait_at_most(p->descriptor);
   do {
     pthread_mutex_lock(&lock);
     p->idle = time(NULL);

@@ -103,7 +103,7 @@ def _accuracy(
     return {
         "images": len(labels),
         "top1": float(np.mean(_right(logits, labels))),
-        "agreement": float(np.mean(logits.argmax(axis=1) == expected.argmax(axis=1))),
+        "agreement": float(np.mean(_right(logits, expected.argmax(axis=1)))),
         "largest_difference": float(np.abs(logits - expected)[finite].max()) if finite.any() else None,
         "not_finite": len(finite) - int(finite.sum()),
     }

@@ -122,6 +122,22 @@ def log(x: Expr) -> Expr:
     return tirx.Select(x > _f(0), large, tirx.Select(x < _f(0), _f(float("nan")), _f(float("-inf"))))
 
 
+def power(x: Expr, exponent: Expr) -> Expr:
+    """x**exponent as exp(exponent * log(|x|)), negative for odd exponents of negative numbers.
+
+    1 for the exponent 0, and NaN for negative numbers with an exponent that is not whole.
+    """
+
+    def value(y: Expr) -> Expr:
+        positive = exp(y * log(_absolute(x)))
+        whole, odd = tirx.floor(y), tirx.floor(y * _f(0.5)) * _f(2)
+        signed = tirx.Select(odd < y, _f(0) - positive, positive)
+        negative = tirx.Select(whole < y, _f(float("nan")), signed)
+        return tirx.Select(y == _f(0), _f(1), tirx.Select(x < _f(0), negative, positive))
+
+    return _let(exponent, value)
+
+
 def erf(x: Expr) -> Expr:
     """Abramowitz and Stegun 1964, 7.1.26, above 0.5 (absolute error 2e-7); a Taylor polynomial below."""
 
@@ -155,6 +171,7 @@ def register() -> None:
     """
     for function in (exp, sigmoid, tanh, log, erf):
         register_op_attr(f"tirx.{function.__name__}", "llvm.FLowerIntrinsic", _rule(function), level=99)
+    register_op_attr("tirx.pow", "llvm.FLowerIntrinsic", _rule(power), level=99)
     register_op_attr("tirx.fma", "llvm.FLowerIntrinsic", _rule(_fma), level=99)
 
 

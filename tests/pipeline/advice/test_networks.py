@@ -103,6 +103,17 @@ def of_unknown_shape(*, said: bool) -> onnx.ModelProto:
     return model
 
 
+def along_three_dimensions() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Unsqueeze", ["maps", "depth"], ["volume"]),
+        helper.make_node("Conv", ["volume", "v"], ["convolved"]),
+        helper.make_node("Squeeze", ["convolved", "depth"], ["flat_again"]),
+        helper.make_node("GlobalAveragePool", ["flat_again"], ["pooled"]),
+    ]
+    weights = WEIGHTS | {"depth": np.array([2], np.int64), "v": floats(4, 4, 1, 3, 3)}
+    return graph([CONV, *nodes, FLAT], weights)
+
+
 def of_nothing() -> onnx.ModelProto:
     model = network()
     del model.graph.output[:]
@@ -296,6 +307,7 @@ EXPORTED = {
         "Leave it out of the network that is exported",
         network(),
     ),
+    "a volume": (along_three_dimensions(), "Write it as a Conv2d, if one of the three", network()),
     "dilated pools": (
         graph(
             [

@@ -1,14 +1,17 @@
 """The averaged logits are validated, costs add up, and members that cannot be combined are refused."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipeline.build import averaged
 from pipeline.build.averaged import validate_together
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, ReportError, UsageError
 from pipeline.progress import Silent
 from pipeline.report.pages.ensemble_page import EnsembleReport, chart, html, markdown
 from tests.conftest import Edgec
@@ -90,3 +93,10 @@ def test_the_command_prints_a_table_and_writes_a_page(folder: Path, edgec: Edgec
     assert "Meaningless" in (folder / "e.html").read_text()
     assert "a + b" in done.stdout
     assert "<svg" in (folder / "e.html").read_text()
+
+
+def test_logits_that_are_no_numbers_are_not_averaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = nullcontext(SimpleNamespace(infer=lambda images: np.full((len(images), 10), np.nan, np.float32)))
+    monkeypatch.setattr(averaged, "ReferenceTarget", lambda: SimpleNamespace(open=lambda _: broken))
+    with pytest.raises(ReportError, match="FP32 logits are not finite"):
+        validate_together([build(folder, "a"), build(folder, "b")], Silent())

@@ -1,6 +1,5 @@
 """The engine of a build on its Jetson, over a real SSH connection to doubles of JetPack's libraries."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,13 +10,13 @@ from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.cli.app import run
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
-from targets.tensorrt import device as over_ssh
 from targets.tensorrt.onnx_files import write_onnx_files
 from tests.pipeline.difference.small_pair import network
 from tests.pipeline.report.samples import report
-from tests.targets.reach.sshd import Sshd, needs_sshd, running_sshd
+from tests.targets.reach.sshd import Sshd, needs_sshd
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE
+from tests.targets.tensorrt.jetson_over_ssh.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
 
@@ -44,24 +43,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    over_ssh.module_facts.cache_clear()
-    over_ssh.tool.cache_clear()
-    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
-        server.give_this_python(tmp_path / "bin")
-        yield server
-
-
-@pytest.fixture
-def jetson(sshd: Sshd, tmp_path: Path) -> Sshd:
+def jetson(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
     if wheel(BINDINGS[TENSORRT]) is None:
         pytest.skip(f"the bindings of TensorRT {TENSORRT} are not here: run scripts/tensorrt_wheels.sh")
     sshd.use_path(install(sshd.folder / "jetson", JETPACK, unpack(TENSORRT, tmp_path / "bindings")))
     return sshd
 
 
-def compared(built: Path, sshd: Sshd, capsys: pytest.CaptureFixture[str]) -> DifferenceReport:
-    sides = [str(built / "model.onnx"), str(built), "--device", str(sshd.address), "--every-tensor"]
+def compared(built: Path, device: Sshd, capsys: pytest.CaptureFixture[str]) -> DifferenceReport:
+    sides = [str(built / "model.onnx"), str(built), "--device", str(device.address), "--every-tensor"]
     run(["diff", *sides, "--image", str(built / "pictures"), "--json"])
     said = capsys.readouterr()
     assert said.out, said.err
@@ -86,7 +76,9 @@ def test_tensors_inside_a_jetsons_engine_are_compared(
 
 
 def test_without_a_gpu_it_says_so_in_one_line(
-    built: Path, sshd: Sshd, capsys: pytest.CaptureFixture[str]
+    built: Path,
+    sshd: Sshd,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     sides = [str(built / "model.onnx"), str(built), "--device", str(sshd.address)]
     assert run(["diff", *sides, "--image", str(built / "pictures")]) == 1

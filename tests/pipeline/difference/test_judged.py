@@ -51,6 +51,25 @@ def test_exact_bits_do_not_excuse_a_float_network_that_is_far_away(pair: Pair) -
     assert found.verdict is Sameness.DIFFERENT
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_programs_of_which_one_gives_no_numbers_are_not_the_same(pair: Pair, turned: bool) -> None:
+    graph = graph_side(pair.float_model, "graph")
+
+    def logits(pictures: Pictures) -> Array:
+        found = graph.logits(pictures).copy()
+        found[0, found[0].argmax()] = np.nan
+        return found
+
+    sound = replace(graph, graph=None, name="sound")
+    broken = replace(sound, name="broken", logits=logits)
+    first, second = (broken, sound) if turned else (sound, broken)
+    found = difference_of(first, second, pair.pictures)
+    assert found.verdict is Sameness.DIFFERENT
+    assert found.logits is not None
+    assert found.logits.same_class == pytest.approx(1 - 1 / len(pair.pictures))
+    assert any("broken: the logits of 1 of 8 pictures are no numbers" in note for note in found.notes)
+
+
 def test_logits_alone_that_agree_to_15_db_are_not_called_rounded(pair: Pair) -> None:
     graph = graph_side(pair.float_model, "graph")
     recorded = replace(noisy(graph, 0.18), graph=None, size=None)

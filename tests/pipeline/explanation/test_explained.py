@@ -1,5 +1,6 @@
 """The explanation of a picture, compared with networks that are put together by hand."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipeline.difference.float_activations import float_activations
 from pipeline.difference.observed import tensor_values
 from pipeline.difference.real_graph import read_real_graph
 from pipeline.difference.side import graph_logits
+from pipeline.errors import ReportError
 from pipeline.explanation.asked_picture import asked_picture
 from pipeline.explanation.contest import ClassContest, contest_of
 from pipeline.explanation.explained import Wanted, explain
@@ -258,3 +260,16 @@ def test_the_rival_is_the_strongest_other_class_in_int8() -> None:
     fp32, int8 = np.array([1.0, 3.0, 2.9]), np.array([3.5, 3.0, 2.9])
     assert contest_of(fp32, int8) == ClassContest(1, 0)
     assert contest_of(fp32, int8).margin(int8) == pytest.approx(-0.5)
+
+
+def test_logits_that_are_no_numbers_are_not_explained(built: BuiltPair, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(built.sound, broken)
+    model = onnx.load(broken / "model.onnx")
+    bias = next(one for one in model.graph.initializer if one.name == "head.b")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * np.float32(np.nan), "head.b"))
+    onnx.save(model, broken / "model.onnx")
+    build = open_build(broken)
+    asked = asked_picture(built.picture, Preprocessing(24, 24, 3), None)
+    with pytest.raises(ReportError, match="FP32 logits are not finite for 1 of 1 images"):
+        explain(build, asked, Wanted(None, 0, tries=False), Silent())

@@ -77,6 +77,7 @@ class Server(BaseHTTPRequestHandler):
 
     session: onnxruntime.InferenceSession
     factor = np.float32(1)
+    best: np.float32 | None = None
 
     def do_POST(self) -> None:
         length = int(self.headers["Inference-Header-Content-Length"])
@@ -88,6 +89,8 @@ class Server(BaseHTTPRequestHandler):
         assert (tensor["name"], tensor["datatype"]) == ("image", "UINT8")
         pixels = np.frombuffer(body[length:], np.uint8).reshape(tensor["shape"])
         (logits,) = self.session.run(None, {"image": pixels})
+        if self.best is not None:
+            logits[logits == logits.max(axis=1, keepdims=True)] = self.best
         data = (logits * self.factor).astype("<f4").tobytes()
         size = {"binary_data_size": len(data)}
         output = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape), "parameters": size}
@@ -103,9 +106,10 @@ class Server(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(graph: Path, factor: float = 1.0) -> Iterator[str]:
+def serving(graph: Path, factor: float = 1.0, best: float | None = None) -> Iterator[str]:
+    """Serve a graph. factor: of its logits; best: what the largest of each picture is replaced by."""
     session = onnxruntime.InferenceSession(graph)
-    handler = type("Handler", (Server,), {"session": session, "factor": np.float32(factor)})
+    handler = type("Handler", (Server,), {"session": session, "factor": np.float32(factor), "best": best})
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -134,9 +138,24 @@ def test_the_check_passes_where_the_graph_is_served(package: Path) -> None:
 def test_the_check_fails_for_other_classes_and_without_a_server(package: Path) -> None:
     with serving(package / "build" / "model_flags.onnx", factor=-1) as address:
         done = checked(package, address, "tiny")
-        assert (done.returncode, done.stderr) == (1, "check_golden: another class for image 0, 1, 2, 3\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "check_golden: another class or none for image 0, 1, 2, 3\n",
+        )
         done = checked(package, address, "huge")
         assert (done.returncode, "the server answers 404" in done.stderr) == (1, True)
     done = checked(package, address, "tiny")
     assert (done.returncode, done.stderr.startswith("check_golden: ")) == (1, True)
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("best", [np.nan, np.inf])
+def test_the_check_fails_for_logits_that_are_no_numbers_though_they_would_name_the_class(
+    package: Path, best: float
+) -> None:
+    with serving(package / "build" / "model_flags.onnx", best=best) as address:
+        done = checked(package, address, "tiny")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"image {number}: NO CLASS, 1 of 10 logits are no numbers" for number in range(4)
+    ]

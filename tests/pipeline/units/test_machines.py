@@ -51,9 +51,9 @@ def alone(asked: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def check(command: list[str], shared: Path, alone: Path) -> None:
+def check(command: list[str], shared: Path, alone: Path, **variables: str) -> None:
     """Run a command, and compare what it writes."""
-    environment = os.environ | WORKER_MEMORY
+    environment = os.environ | WORKER_MEMORY | variables
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
@@ -78,5 +78,8 @@ def test_machines_of_the_same_name_make_the_bytes_of_one(
 def test_jobs_of_slurm_make_the_bytes_of_one_process(asked: list[str], alone: Path, tmp_path: Path) -> None:
     slurm = ["unshare", *PROCESSES, str(SCRIPTS / "slurm.sh"), str(tmp_path / "slurm")]
     command = [sys.executable, "-m", "pipeline", *asked, str(tmp_path / "out"), "--on", "slurm:jobs=2"]
-    check([*slurm, *command], tmp_path / "out", alone)
+    home = tmp_path / "home"  # without settings of jobqueue's, which may name a folder for the logs
+    home.mkdir()
+    check([*slurm, *command], tmp_path / "out", alone, HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
     assert not list(ROOT.glob("slurm-*.out")), "jobs leave nothing in the folder of the command"
+    assert len(list((home / "cache" / "edgec" / "slurm").glob("*.out"))) == 2

@@ -21,9 +21,9 @@ from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import MOST_INPUTS, TILES, TILES_OF_PHASES, is_exact
 from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_and_more
+from tests.targets.tvm.extreme_convolutions import INT32, convolution, with_bias
 from tests.targets.tvm.random_graphs import ZERO_POINTS
 
-INT32 = 1 << 31
 PAD = SlidingWindow((3, 3), pad=(1, 1))
 NUMBERS = st.integers(-1000, 1000)
 
@@ -55,19 +55,6 @@ def test_transforms_of_any_bytes_fit_16_bits(tile: TileFilter) -> None:
         for row in transform:
             smallest, largest = (np.where(row > 0, *ends) @ row for ends in ((low, high), (high, low)))
             assert -(1 << 15) <= smallest <= largest < 1 << 15
-
-
-def convolution(x: Tensor, channels: int, window: SlidingWindow, random: np.random.Generator) -> Conv:
-    """Weights at both ends, sums that are spread over the bytes of the result."""
-    weight = random.choice(np.array([-127, -1, 0, 127], np.int8), (channels, x.channels, *window.kernel))
-    if random.integers(2):
-        weight[:] = random.choice([-127, 127])  # the largest sums there are
-    sides = zip((x.height, x.width), window.pad, window.kernel, window.stride, strict=True)
-    height, width = ((length + 2 * pad - kernel) // stride + 1 for length, pad, kernel, stride in sides)
-    gain = random.uniform(0.5, 2, channels) / (100 * weight[0].size ** 0.5)
-    bias = random.integers(-1000, 1000, channels).astype(np.int32)
-    output = Tensor(f"{x.name}'", height, width, channels, (int(random.choice([0, 3, 128, 255])),))
-    return Conv(f"of {x.name}", x, output, weight, bias, gain.astype(np.float32), window)
 
 
 def network(x: Tensor, convolutions: list[Conv], random: np.random.Generator) -> IntegerGraph:
@@ -151,15 +138,6 @@ def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
     """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
     assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
-
-
-def with_bias(op: Conv, largest: int, sign: int) -> Conv:
-    """The same with weights of one sign, so that the sum of an image of 255 is `largest` in one direction."""
-    weight = np.full_like(op.weight, 127 * sign)
-    reached = 127 * sign * (255 - op.input.zero) * weight[0].size
-    bias = np.full(len(weight), sign * largest - reached, np.int64)
-    gain = np.full(len(weight), 100 / largest, np.float32)
-    return replace(op, weight=weight, bias=bias.astype(np.int32), multiplier=gain)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

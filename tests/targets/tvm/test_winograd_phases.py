@@ -17,7 +17,7 @@ from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import TILES_OF_PHASES, is_exact
 from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_and_more
-from tests.targets.tvm.test_winograd import INT32, convolution, with_bias
+from tests.targets.tvm.extreme_convolutions import INT32, convolution, with_bias
 
 STEM = SlidingWindow((7, 7), (2, 2), (3, 3))
 (TILE,) = TILES_OF_PHASES

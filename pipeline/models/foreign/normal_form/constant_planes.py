@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.normal_form.known_shapes import (
     Shapes,
     independent_of_values,
@@ -30,7 +31,11 @@ def take_out_constant_planes(model: onnx.ModelProto) -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     alike = independent_of_values(model.graph) | weights.keys()
     found = []
-    for node, readers in _readers_of_concats(model.graph):
+    read_by = readers_by_tensor(model.graph)
+    for node in model.graph.node:
+        if node.op_type != "Concat":
+            continue
+        readers = read_by[node.output[0]]
         apart = [name for name in node.input if name in alike]
         of_channels = attribute(node, "axis", 1) in (1, -3) and 0 < len(apart) < len(node.input)
         if of_channels and readers and all(_is_whole(reader, weights) for reader in readers):
@@ -43,16 +48,6 @@ def take_out_constant_planes(model: onnx.ModelProto) -> None:
     for node, readers in found:
         made |= _taken_out(model.graph, node, readers, planes, sizes, weights)
     replace_nodes(model.graph, made)
-
-
-def _readers_of_concats(graph: onnx.GraphProto) -> list[tuple[onnx.NodeProto, list[onnx.NodeProto]]]:
-    readers: dict[str, list[onnx.NodeProto]] = {
-        node.output[0]: [] for node in graph.node if node.op_type == "Concat"
-    }
-    for node in graph.node:
-        for name in readers.keys() & set(node.input):
-            readers[name].append(node)
-    return [(node, readers[node.output[0]]) for node in graph.node if node.op_type == "Concat"]
 
 
 def _is_whole(node: onnx.NodeProto, weights: Collection[str]) -> bool:

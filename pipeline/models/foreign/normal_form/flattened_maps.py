@@ -35,7 +35,8 @@ def write_flattening_in_order(model: onnx.ModelProto) -> None:
     made = {}
     for node, moves in found.values():
         source = moves[0].input[0]
-        if len(sizes[source]) == 4 and np.prod(sizes[source]) <= _MOST:
+        images_first = len(sizes[source]) == 4 and sizes[source][0] == 1
+        if images_first and np.prod(sizes[source]) <= _MOST:
             places = _places(moves, sizes[source], constants)
             weight = numpy_helper.to_array(constants[node.input[1]])
             if len(places.shape) == 2 and len(places) == 1 and weight.ndim == 2:

@@ -4,7 +4,6 @@ A convolution sums zeros, an average counts them (`count_include_pad`), and the 
 is the same with zeros beside them as without.
 """
 
-from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute, set_attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.normal_form.explicit_padding import known_shapes
 from pipeline.models.foreign.replaced_nodes import replace_nodes
 
@@ -28,10 +28,7 @@ def merge_padding(model: onnx.ModelProto) -> None:
     graph = model.graph
     outputs = {value.name for value in graph.output}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    readers = defaultdict[str, list[onnx.NodeProto]](list)
-    for node in graph.node:
-        for name in dict.fromkeys(node.input):
-            readers[name].append(node)
+    readers = readers_by_tensor(graph)
     from_zero_on = {name for name, value in constants.items() if (value >= 0).all()}
     nothing: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:  # what computes a tensor stands in front of what reads it

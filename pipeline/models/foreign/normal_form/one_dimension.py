@@ -1,14 +1,30 @@
 """Writes 1-D convolutions, such as ECA's along channels, as 2-D convolutions of maps one row high."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from calibration.onnx_graph import attribute
+from calibration.onnx_graph import attribute, node_label
+from pipeline.errors import CheckpointError
 from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 ROW = 2
 """The dimension that is added: [N, C, L] becomes [N, C, 1, L]."""
+VOLUME = 4
+"""Dimensions of the weights of convolutions along two dimensions: those along three have more."""
+
+
+def refuse_volumes(model: onnx.ModelProto, path: Path) -> None:
+    """Raise CheckpointError for a convolution along three dimensions."""
+    sizes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose") and sizes.get(node.input[1], 0) > VOLUME:
+            raise CheckpointError(
+                f"{path}: {node_label(node)} convolves along three dimensions; edgec compiles convolutions"
+                " along one and two. Write it as a Conv2d, if one of the three has the size 1."
+            )
 
 
 def write_in_two_dimensions(model: onnx.ModelProto) -> None:

@@ -5,7 +5,6 @@ dimension of pixels. It is a 1 x 1 convolution with a banded matrix, and divisio
 product: an integer engine has both.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.normal_form.known_shapes import Shapes, shapes
 from pipeline.models.foreign.normal_form.vectors_of_channels import banded
 from pipeline.models.foreign.replaced_nodes import replace_nodes
@@ -97,10 +97,7 @@ class _Chains:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.constants = {one.name: one for one in model.graph.initializer}
         self._producers = {name: node for node in model.graph.node for name in node.output}
-        self._readers = defaultdict[str, list[onnx.NodeProto]](list)
-        for node in model.graph.node:
-            for name in dict.fromkeys(node.input):
-                self._readers[name].append(node)
+        self._readers = readers_by_tensor(model.graph)
         self.replaced: dict[str, onnx.NodeProto] = {}
         """What computes a tensor now."""
 

@@ -5,7 +5,7 @@ The input of the rounding is divided by the steps, in the scales of the layer in
 weights behind are multiplied by the steps. The integers stay the same.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.replaced_nodes import replace_nodes
 
 Array = NDArray[Any]
@@ -34,10 +35,7 @@ class _ChannelGridWriter:
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.producers = {name: node for node in model.graph.node for name in node.output}
         self.readers = Counter(name for node in model.graph.node for name in node.input)
-        self.reading = defaultdict[str, list[onnx.NodeProto]](list)
-        for node in model.graph.node:
-            for name in dict.fromkeys(node.input):
-                self.reading[name].append(node)
+        self.reading = readers_by_tensor(model.graph)
         self.made: dict[str, list[onnx.NodeProto]] = {}
 
     def look_at(self, quantize: onnx.NodeProto) -> None:

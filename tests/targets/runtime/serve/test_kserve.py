@@ -8,10 +8,12 @@ import urllib.request
 from http.client import HTTPConnection
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.preprocess import decode
 from tests.targets.runtime.libedgec.camera_scenes import Scene
 from tests.targets.runtime.serve.conftest import Service, serving
 from tests.targets.runtime.serve.frame_request import bytes_of, parameters_of, request_of
@@ -30,7 +32,10 @@ def test_tritons_client_gets_the_logits_of_the_library(
 ) -> None:
     planes = RNG.integers(0, 256, (31, 46), np.uint8), RNG.integers(0, 256, (16, 23, 2), np.uint8)
     frame = np.concatenate([plane.reshape(-1) for plane in planes])
-    np.savez(tmp_path / "in.npz", images=IMAGES, frame=frame, size=[31, 46])
+    photo = cv2.resize(IMAGES[0], (300, 200), interpolation=cv2.INTER_NEAREST)
+    files = {kind: cv2.imencode(f".{kind}", photo)[1] for kind in ("jpeg", "png")}
+    arrays = {"images": IMAGES, "frame": frame, "size": np.array([31, 46]), **files}
+    np.savez(tmp_path / "in.npz", allow_pickle=False, **arrays)
     client = [sys.executable, str(Path(__file__).parent / "triton_client.py"), service.address]
     done = subprocess.run(
         [*client, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")],
@@ -44,14 +49,17 @@ def test_tritons_client_gets_the_logits_of_the_library(
     with EmbeddedNetwork(tiny_bundle) as network, network.context() as context:
         of_frame = context.run_frame(EmbeddedFrame("NV12", planes, "BT709", "FULL"))
         names = [[name for name, _ in network.likeliest(one, 2)] for one in wanted]
+        decoded = [EmbeddedFrame("RGB", (decode(file.tobytes(), 3),)) for file in files.values()]
+        of_files = [context.run_frame(one) for one in decoded]
     with np.load(tmp_path / "out.npz") as found:
-        assert len(found.files) == 11
+        assert len(found.files) == 12
         for key in found.files:
             if key.startswith("logits"):
                 assert found[key].tobytes() == wanted.tobytes(), key
             elif key.startswith("classes"):
                 assert [[one.split(":", 2)[2] for one in row] for row in found[key].tolist()] == names, key
         assert found["frame"].tobytes() == of_frame.tobytes()
+        assert found["picture"].tobytes() == np.stack(of_files).tobytes()
 
 
 def ask(service: Service, body: object) -> tuple[int, dict[str, object]]:

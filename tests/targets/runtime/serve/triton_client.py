@@ -38,7 +38,12 @@ given = triton.InferInput("frame", [frame.size], "UINT8")
 given.set_data_from_numpy(frame)
 told = {"pixels": "NV12", "matrix": "BT709", "range": "FULL", "height": height, "width": width}
 answers["frame"] = client.infer("tiny", [given], parameters=told).as_numpy("logits")
+with np.load(source) as held:
+    files = np.array([held["jpeg"].tobytes(), held["png"].tobytes()], object)
+given = triton.InferInput("picture", [len(files)], "BYTES")
+given.set_data_from_numpy(files)
+answers["picture"] = client.infer("tiny", [given]).as_numpy("logits")
 stats = client.get_inference_statistics("tiny")["model_stats"][0]
-assert stats["inference_count"] == 10 * len(images) + 1
+assert stats["inference_count"] == 10 * len(images) + 3
 client.close()
 np.savez(target, allow_pickle=False, **answers)

@@ -5,9 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from scipy import special
 
-from tests.targets.tvm.floats.island_graphs import elementwise
+from targets.tvm.floats import island_oracle
+from targets.tvm.tensors import Dense
+from tests.targets.tvm.floats.island_graphs import elementwise, island
 
 Doubles = NDArray[np.float64]
 NORMAL = float(np.finfo(np.float32).tiny)
@@ -44,6 +47,18 @@ def test_error_in_units_in_the_last_place(
 def test_erf_is_close() -> None:
     x = np.linspace(-6, 6, 100_001).astype(np.float32)
     assert np.abs(elementwise("Erf", x) - special.erf(x.astype(np.float64))).max() < 5e-7
+
+
+@pytest.mark.parametrize("exponent", [2.87, 1 / 3, -1.5, 3.0, 2.0, 0.0, -1.0])
+def test_powers_are_close_and_signed_as_numpys(exponent: float) -> None:
+    x = np.concatenate([np.linspace(-40, 40, 10_001), np.geomspace(1e-6, 1e6, 1_001), [0]]).astype(np.float32)
+    shape = (1, x.size)
+    one = island([helper.make_node("Pow", ["x", "p"], ["y"])], Dense("x", shape), Dense("y", shape))
+    one.model.graph.initializer.append(numpy_helper.from_array(np.array(exponent, np.float32), "p"))
+    found = island_oracle.evaluate(one, {"x": x.reshape(1, 1, -1)})["y"].ravel()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = x.astype(np.float64) ** np.float32(exponent)
+    np.testing.assert_allclose(found, wanted, rtol=2e-5)
 
 
 def test_ends_of_the_range() -> None:

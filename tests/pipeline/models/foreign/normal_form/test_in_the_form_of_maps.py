@@ -46,6 +46,25 @@ def test_a_map_flattened_in_another_order_moves_no_value(kind: str, perm: list[i
     assert rewritten(model, write_flattening_in_order) == ["Flatten", kind.partition(" ")[0]]
 
 
+def test_a_map_whose_channels_come_before_the_images_keeps_its_transpose() -> None:
+    """As torch.export writes `maps[:, order]`."""
+    turn = {"perm": [1, 0, 2, 3]}
+    nodes = [
+        node("Transpose", ["x"], ["channels_first"], **turn),
+        node("Gather", ["channels_first", "order"], ["ordered"]),
+        node("ReduceMean", ["ordered"], ["means"], axes=[2, 3]),
+        node("Transpose", ["means"], ["back"], **turn),
+        node("Flatten", ["back"], ["flat"]),
+        node("Gemm", ["flat", "w"], ["y"]),
+    ]
+    weights = {"order": np.array([2, 0, 1, 5, 4, 3]), "w": floats(6, 7)}
+    assert rewritten(graph(nodes, weights, shape=SHAPE), write_flattening_in_order)[-3:] == [
+        "Transpose",
+        "Flatten",
+        "Gemm",
+    ]
+
+
 def eca(conv: dict[str, Any], *, bias: bool = True) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any]]]:
     nodes = [
         node("GlobalAveragePool", ["x"], ["mean"]),
