@@ -91,4 +91,7 @@ def place(written: StageOutput, name: str, destination: Path) -> None:
 
 
 def _is_placed(written: StageOutput, name: str, destination: Path) -> bool:
-    return destination.is_file() and file_digest(destination) == written.product.digests[name]
+    try:
+        return destination.is_file() and file_digest(destination) == written.product.digests[name]
+    except OSError:  # what cannot be read is replaced
+        return False
