@@ -1,7 +1,7 @@
 """From weights to engine: the stages of a build that make its models, and what each one works on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +10,7 @@ from typing import assert_never
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
 from pipeline.build.requested_unit import requested_units
+from pipeline.build.stage_run import StageRun
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
@@ -46,17 +47,6 @@ from targets.registry import find_target
 HERE = Here()
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """How one stage ended: from the cache or run, and in what time."""
-
-    stage: str
-    cached: bool
-    seconds: float
-    damage: str = ""
-    """What was wrong with the stored result, if the stage had to run again."""
 
 
 class Compilation(Request):

@@ -26,14 +26,10 @@ def publish(build: Build, name: str | None = None) -> Path:
     atomically; a file that already has the right bytes is left alone. Raises StorageError if other builds
     keep publishing the same name.
     """
-    packed = build.bundle
-    found = () if build.brought is not None else (build.ranges,)
-    parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
     out = build.config.out
     name = name or build.name
     folder, bundle = out / name, out / f"{name}.edgec"
-    files = {folder / file: (part, file) for part in parts for file in part.names}
-    files[bundle] = packed, packed.path.name
+    files = published_files(build, name)
 
     def packages() -> None:
         if build.config.package:
@@ -43,6 +39,18 @@ def publish(build: Build, name: str | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         place_together(files, packages)
     return bundle
+
+
+def published_files(build: Build, name: str) -> dict[Path, tuple[StageOutput, str]]:
+    """Return the products that `publish` places, and the name of each in its stage, by its path there."""
+    packed, out = build.bundle, build.config.out
+    found = () if build.brought is not None else (build.ranges,)
+    parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
+    files: dict[Path, tuple[StageOutput, str]] = {
+        out / name / file: (part, file) for part in parts for file in part.names
+    }
+    files[out / f"{name}.edgec"] = packed, packed.path.name
+    return files
 
 
 def place_together(files: Mapping[Path, tuple[StageOutput, str]], then: Callable[[], None]) -> None:
@@ -83,4 +91,7 @@ def place(written: StageOutput, name: str, destination: Path) -> None:
 
 
 def _is_placed(written: StageOutput, name: str, destination: Path) -> bool:
-    return destination.is_file() and file_digest(destination) == written.product.digests[name]
+    try:
+        return destination.is_file() and file_digest(destination) == written.product.digests[name]
+    except OSError:  # what cannot be read is replaced
+        return False

@@ -34,6 +34,8 @@ class Request:
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         self.config = config
         self.progress = progress
+        self.said: list[str] = []
+        """What was said of the request itself, whatever stages ran."""
         self.model: KnownModel | ForeignModel = _find(config)
         self.device = None if config.device is None else str(find_device(config.device))
         check_task(self.model.task, config)
@@ -90,11 +92,11 @@ class Request:
         if settings.max_drop is None:  # else `tuning` needs labelled images that are not calibrated with
             filled = filled_up(split, self.dataset, settings.images, settings.seed)
         if len(filled) > len(split):
-            self.progress.say(
+            self._say(
                 f"calibrate: {len(split)} calibration images and {len(filled) - len(split)} training images"
             )
         if len(filled) < settings.images:
-            self.progress.say(f"calibrate: only {len(filled)} images, {settings.images} were asked for")
+            self._say(f"calibrate: only {len(filled)} images, {settings.images} were asked for")
         return filled
 
     @cached_property
@@ -139,6 +141,10 @@ class Request:
         """The data set's name in reports: its known name, or the name of its folder or file."""
         location = self._location()
         return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
+
+    def _say(self, line: str) -> None:
+        self.said.append(line)
+        self.progress.say(line)
 
     def _classes(self) -> int:
         names = self.dataset.classes

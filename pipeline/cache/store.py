@@ -35,6 +35,8 @@ USERS, PRUNING = "users", "pruning"
 """A file for each process that uses the store, and one with this prefix for one that prunes it."""
 USED = "used"
 """An empty file for each key: its time is that of the last use."""
+FINISHED = "finished"
+"""A file for each build that was finished: see pipeline/build/build_record.py."""
 CODE = "code.json"
 """The digests of our own sources."""
 USES = "uses"
@@ -94,6 +96,16 @@ class Store:
             return read_product(stage.name, key, self._place(stage.name, key)) is not None
         except Damaged:
             return False
+
+    def recall(self, stage: str, key: str) -> Product | None:
+        """Return what a stage stored under a key, and mark it as used; None unless it is there and whole."""
+        try:
+            found = read_product(stage, key, self._place(stage, key))
+        except Damaged:
+            return None
+        if found is not None:
+            self._mark_as_used(key)
+        return found
 
     def _place(self, stage: str, key: str) -> Path:
         return self.root / PRODUCTS / stage / key[:KEY_LETTERS]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.cache.owner import Owner
 from pipeline.cache.product import KEY_LETTERS, Damaged, read_stored
-from pipeline.cache.store import PRODUCTS, PRUNING, SCRATCH, USED, USERS, USES, remove, writing
+from pipeline.cache.store import FINISHED, PRODUCTS, PRUNING, SCRATCH, USED, USERS, USES, remove, writing
 from pipeline.errors import StorageError, UsageError
 
 DAY_S = 86_400
@@ -100,6 +100,8 @@ def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
                 _remove(root, entry)
                 removed.append(entry)
                 left -= entry.size
+        if removed:
+            remove(root / FINISHED)  # records of builds, some of whose results are gone
         return removed
 
 

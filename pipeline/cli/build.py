@@ -1,6 +1,7 @@
 """edgec build and export: the same build, run to its end or to one of its products."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,16 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.build_outcome import end_with, outcome_of, say_outcome, say_steps, show
-from pipeline.cli.console import make_progress, say, say_json
+from pipeline.cli.build_outcome import (
+    code_of,
+    end_with,
+    outcome_of,
+    report_text,
+    say_outcome,
+    say_results,
+    show,
+)
+from pipeline.cli.console import kind_of, make_progress, say, say_json, say_text, terminal
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,10 +36,18 @@ def build(
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
+    from pipeline.build.build_record import BuildRecord
+
+    record = None if on is not None else BuildRecord(chosen)
+    if record is not None and (known := record.unchanged()) is not None:
+        from pipeline.cli.build_again import say_again
+
+        say_again(record, *known, as_json)
+        return
     from pipeline.build.board_pool import on_boards_alike
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
-    from pipeline.build.publish import publish
+    from pipeline.build.publish import publish, published_files
     from pipeline.config import understood_anywhere
     from pipeline.units.open_workers import open_workers
 
@@ -43,7 +60,7 @@ def build(
         _build_on_all(chosen, devices, as_json)
         return
     progress = make_progress(as_json)
-    with open_workers(on) as workers:
+    with open_workers(on) as workers, record.watching() if record is not None else nullcontext():
 
         def published(config: "BuildConfig") -> tuple[Build, Path]:
             built = Build(config, progress, workers)
@@ -52,13 +69,16 @@ def build(
         wanted = chosen if on is None else understood_anywhere(chosen)
         one, bundle = on_boards_alike(wanted, published, progress)
         report = one.report.load()
+    shown: dict[str, str] = {}
     if as_json:
-        say_outcome({"bundle": str(bundle), **outcome_of(one, report)})
+        say_outcome({"bundle": str(bundle), **outcome_of(one.steps, report)})
     else:
-        show(report)
-        say_steps(one)
-        say(f"report  {chosen.out / one.name / 'report.html'}")
-        say(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
+        console = terminal()
+        shown[kind_of(console)] = text = report_text(report, console)
+        say_text(text, console)
+        say_results(one.steps, bundle)
+    if record is not None:
+        record.save(one, bundle, published_files(one, one.name), code_of(report), shown)
     end_with(report)
 
 

@@ -1,15 +1,19 @@
 """What commands that build print, and what they end with."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.build.stage_run import StageRun
 from pipeline.cli.console import say, say_json, terminal
 
 if TYPE_CHECKING:
-    from pipeline.build.plan import Build
+    from rich.console import Console
+
     from pipeline.report.model.build_report import Report
 
 
@@ -20,10 +24,23 @@ def show(report: "Report") -> None:
     render_terminal(report, terminal())
 
 
-def outcome_of(one: "Build", report: "Report") -> dict[str, object]:
+def report_text(report: "Report", console: "Console") -> str:
+    """Return the text of a report on a console."""
+    from pipeline.report.terminal import render_terminal
+
+    with console.capture() as text:
+        render_terminal(report, console)
+    return text.get()
+
+
+def outcome_of(steps: Sequence[StageRun], report: "Report") -> dict[str, object]:
     """Return what --json prints of a build."""
-    steps = [asdict(step) for step in one.steps]
-    return {"exit_code": _code(report), "steps": steps, "report": report.model_dump(mode="json")}
+    return outcome(steps, code_of(report), report.model_dump(mode="json"))
+
+
+def outcome(steps: Sequence[StageRun], exit_code: int, report: object) -> dict[str, object]:
+    """Return what --json prints of a build; report: what report.json holds."""
+    return {"exit_code": exit_code, "steps": [asdict(step) for step in steps], "report": report}
 
 
 def say_outcome(result: dict[str, object]) -> None:
@@ -31,18 +48,25 @@ def say_outcome(result: dict[str, object]) -> None:
     say_json(json.dumps(result))
 
 
-def say_steps(one: "Build") -> None:
+def say_results(steps: Sequence[StageRun], bundle: Path) -> None:
+    """Print which stages ran, and where the report and the bundle are."""
+    say_steps(steps)
+    say(f"report  {bundle.with_suffix('') / 'report.html'}")
+    say(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
+
+
+def say_steps(steps: Sequence[StageRun]) -> None:
     """Print one line with the stages that ran, and the number that were up to date."""
     seconds: dict[str, float] = {}
-    for step in one.steps:
+    for step in steps:
         if not step.cached:
             seconds[step.stage] = seconds.get(step.stage, 0.0) + step.seconds
     ran = [f"{stage} {took:.1f} s" for stage, took in seconds.items()]
-    known = sum(step.cached for step in one.steps)
+    known = sum(step.cached for step in steps)
     say("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
 
 
-def _code(report: "Report") -> int:
+def code_of(report: "Report") -> int:
     """Return the exit code of build and validate. An inconclusive gate is reported and prevents no bundle."""
     from pipeline.report.model.certainty import Verdict
 
@@ -51,5 +75,5 @@ def _code(report: "Report") -> int:
 
 def end_with(report: "Report") -> None:
     """End the program with the exit code of the report's verdict."""
-    if code := _code(report):
+    if code := code_of(report):
         raise typer.Exit(code)

@@ -35,6 +35,18 @@ def terminal(stderr: bool = False) -> "Console":
     return PrintableConsole(stderr=stderr)
 
 
+def kind_of(console: "Console") -> str:
+    """Return all of a console that decides the text of what is printed there."""
+    shape = (console.width, console.color_system, console.is_terminal, console.is_dumb_terminal)
+    return str((*shape, console.encoding, console.no_color, console.legacy_windows))
+
+
+def say_text(text: str, console: "Console") -> None:
+    """Print text that a console of this kind has made."""
+    console.file.write(text)
+    console.file.flush()
+
+
 def make_progress(as_json: bool) -> Progress:
     """Return a progress display on stderr, or none if the output is for machines."""
     if as_json:

@@ -93,10 +93,10 @@ def _copy_report(one: "Build", folder: Path) -> None:
 def _report(one: "Build", as_json: bool) -> None:
     report = one.report.load()
     if as_json:
-        say_outcome(outcome_of(one, report))
+        say_outcome(outcome_of(one.steps, report))
     else:
         show(report)
-        say_steps(one)
+        say_steps(one.steps)
     end_with(report)
 
 
@@ -117,7 +117,7 @@ def _write_share(one: "Build", wanted: "Shard", part: Path, as_json: bool) -> No
     if as_json:
         say_outcome({"part": str(part), "shard": str(wanted), "units": len(units)})
         return
-    say_steps(one)
+    say_steps(one.steps)
     say(
         f"part    {part}: {len(units)} of {count} units, shard {wanted}. Merge all shards with `edgec merge`."
     )

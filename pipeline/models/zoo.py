@@ -165,11 +165,18 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
             f"{model.name} has no weights of its own. Give a .safetensors, .pt or .pth file with --checkpoint"
             " (CHECKPOINT= in make), or train some with `edgec train`."
         )
-    folders = [EMBEDDED] if data is None else [EMBEDDED, data, data.absolute().parent / "weights"]
-    for folder in folders:
-        if (folder / model.weights).is_file():
-            return folder / model.weights
+    places = places_of_weights(model, data)
+    for place in places:
+        if place.is_file():
+            return place
+    folders = ", ".join(str(place.parent) for place in places)
     raise CheckpointError(
-        f"The weights of {model.name}, {model.weights}, are in none of {', '.join(map(str, folders))}."
+        f"The weights of {model.name}, {model.weights}, are in none of {folders}."
         " Give a file with --checkpoint (CHECKPOINT= in make)."
     )
+
+
+def places_of_weights(model: KnownModel, data: Path | None) -> list[Path]:
+    """Return where the model's own weights may be, in this order; nowhere if it has none."""
+    folders = [EMBEDDED] if data is None else [EMBEDDED, data, data.absolute().parent / "weights"]
+    return [folder / model.weights for folder in folders] if model.weights is not None else []

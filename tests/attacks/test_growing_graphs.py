@@ -161,3 +161,10 @@ def test_shapes_that_cannot_be_inferred_are_refused_before_the_checker_sees_them
     path.write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match="not a valid ONNX model"):
         read_onnx(path)
+
+
+@pytest.mark.parametrize("groups", [0, -1, 2, 5])
+def test_kernels_that_cannot_be_parted_into_groups_are_refused(groups: int, tmp_path: Path) -> None:
+    graph = network(node("Conv", ["r", "w"], "q", group=groups), w=np.ones((3, 3, 1, 1), np.float32))
+    with pytest.raises(CheckpointError, match=f"3 kernels in {groups} groups"):
+        adopt(save(graph, tmp_path))

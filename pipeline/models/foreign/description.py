@@ -186,6 +186,13 @@ def description_file(path: Path) -> Path:
     return path.with_suffix(".toml")
 
 
+def labels_file(path: Path) -> Path | None:
+    """Return the file of class names that the description of a model names, if it names one."""
+    file = description_file(path)
+    given = load_config(Description, file if file.is_file() else None, {}).labels
+    return path.parent / given if isinstance(given, Path) else None
+
+
 def read_foreign(path: Path) -> ForeignModel:
     """Read an ONNX file's description, and its input where the description is not complete.
 

@@ -110,6 +110,11 @@ def _place(path: Path, tensor: TensorProto) -> tuple[str, int]:
         raise CheckpointError(
             f"{path}: the offset or length of the tensor {tensor.name!r} is not a number."
         ) from error
+    if len(entries) < len(tensor.external_data):
+        raise CheckpointError(
+            f"{path}: the tensor {tensor.name!r} says twice where it is, and readers would differ on that."
+            " Export the model again."
+        )
     location = entries.get("location", "")
     if offset < 0 or length < 0 or not PurePosixPath(location).parts or "\0" in location:
         raise CheckpointError(

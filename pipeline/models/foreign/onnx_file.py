@@ -8,6 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
 from onnx import TensorProto, numpy_helper, shape_inference
 
+from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
@@ -77,6 +78,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
+        _refuse_wrong_groups(model, path)
         write_stored_branches(model)
     except onnx.checker.ValidationError as error:
         if gone := UNKNOWN.search(str(error)):
@@ -88,6 +90,21 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     except INVALID as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _refuse_wrong_groups(model: onnx.ModelProto, path: Path) -> None:
+    """Raise CheckpointError for convolutions whose kernels cannot be parted into their groups."""
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "ConvInteger"):
+            continue
+        groups = int(attribute(node, "group", 1))
+        kernels = next(iter(shapes.get(node.input[1], ())), 0)
+        if groups < 1 or kernels % groups:
+            raise CheckpointError(
+                f"{path} is not a valid ONNX model: its {node.op_type} {node.output[0]!r} has {kernels}"
+                f" kernels in {groups} groups. Export the model again."
+            )
 
 
 def _refuse_unknown_shapes(model: onnx.ModelProto, path: Path) -> None:

@@ -8,7 +8,6 @@ in between is found.
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
 import os
 import zlib
@@ -26,6 +25,7 @@ from ..device_limits import (
     TEXT_BYTES,
 )
 from . import signature, ustar
+from .gzip_member import GzipMember
 from .manifest import CONTROL, NAME, Manifest, ManifestError
 from .regular_file import regular_file
 from .signature import PublicKey, SignatureError
@@ -207,15 +207,14 @@ class OpenBundle:
         most = min(BUNDLE_BYTES, BUNDLE_UNPACKED_FREELY + BUNDLE_PACKED_TIMES * packed)
         total = 0
         try:
-            with gzip.GzipFile(fileobj=self._archive, mode="rb") as stream:
-                for count, entry in enumerate(ustar.entries(stream)):  # type: ignore[arg-type]  # it has read()
-                    total += entry.size
-                    if entry.size > BUNDLE_FILE_BYTES or total > most or count >= BUNDLE_FILES:
-                        raise ArchiveError(
-                            f"{self._path} claims {entry.name!r} of {entry.size} bytes,"
-                            f" file {count + 1}: refused."
-                        )
-                    yield self._inside(entry.name), entry
+            for count, entry in enumerate(ustar.entries(GzipMember(self._archive))):
+                total += entry.size
+                if entry.size > BUNDLE_FILE_BYTES or total > most or count >= BUNDLE_FILES:
+                    raise ArchiveError(
+                        f"{self._path} claims {entry.name!r} of {entry.size} bytes,"
+                        f" file {count + 1}: refused."
+                    )
+                yield self._inside(entry.name), entry
         except TarError as error:
             raise ArchiveError(f"{self._path} is not a bundle of edgec: {error}: refused.") from error
         except DAMAGE as error:

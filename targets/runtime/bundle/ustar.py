@@ -9,7 +9,7 @@ can refuse.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO, Iterator
+from typing import Iterator, Protocol
 
 from ..device_limits import PATH_BYTES
 
@@ -21,6 +21,14 @@ PLAIN, PAX = b"0", b"x"
 
 class TarError(ValueError):
     """A tar that edgec did not write."""
+
+
+class Stream(Protocol):
+    """What a tar is read from, forwards."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next `size` bytes, or fewer at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class TarEntry:
 class Content:
     """What an entry holds: `read` returns b"" at its end, and raises EOFError where the archive is cut."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: Stream, size: int) -> None:
         self._stream = stream
         self._left = size
         self._padding = -size % BLOCK
@@ -55,7 +63,7 @@ class Content:
         self._padding = 0
 
 
-def entries(stream: BinaryIO) -> Iterator[TarEntry]:
+def entries(stream: Stream) -> Iterator[TarEntry]:
     """Yield the files of a tar in their order. Raises TarError, and EOFError where it is cut."""
     name = None
     while True:
@@ -77,7 +85,7 @@ def entries(stream: BinaryIO) -> Iterator[TarEntry]:
     _end(stream)
 
 
-def exactly(stream: BinaryIO, size: int) -> bytes:
+def exactly(stream: Stream, size: int) -> bytes:
     """Return the next `size` bytes. Raises EOFError if there are fewer."""
     read = stream.read(size)
     if len(read) != size:
@@ -85,7 +93,7 @@ def exactly(stream: BinaryIO, size: int) -> bytes:
     return read
 
 
-def _end(stream: BinaryIO) -> None:
+def _end(stream: Stream) -> None:
     """Read the zeros at the end, and with them the checksum of what the tar is packed in."""
     rest = stream.read(RECORD + 1)
     if len(rest) < BLOCK or len(rest) > RECORD or any(rest):
@@ -113,7 +121,7 @@ def _name(block: bytes) -> str:
     return _text(prefix + b"/" + name if prefix else name)
 
 
-def _path(stream: BinaryIO, size: int) -> str:
+def _path(stream: Stream, size: int) -> str:
     """Return the path of a pax header: one record of its length in digits, " path=", it, and a newline."""
     if size > PATH_BYTES:
         raise TarError(f"it has a pax header of {size} bytes; at most {PATH_BYTES} are read")

@@ -40,6 +40,17 @@ def test_what_was_published_and_then_edited_is_put_right(product: StageOutput, t
     assert published.read_bytes() == b"engine"
 
 
+@pytest.mark.parametrize("place_of_it", ["/proc/kmsg", "/proc/self/mem", "/dev/zero"])
+def test_a_link_to_what_cannot_be_read_is_replaced(
+    product: StageOutput, tmp_path: Path, place_of_it: str
+) -> None:
+    published = tmp_path / "model.engine"
+    published.symlink_to(place_of_it)
+    place(product, "model.engine", published)
+    assert not published.is_symlink()
+    assert published.read_bytes() == b"engine"
+
+
 def test_what_is_there_already_is_left_alone(product: StageOutput, tmp_path: Path) -> None:
     place(product, "model.engine", tmp_path / "model.engine")
     before = (tmp_path / "model.engine").stat().st_ino

@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.cli.app import program
 from tests.conftest import ROOT
 
-HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography")
+HEAVY = (
+    *("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography"),
+    *("markdown_it", "pygments", "attr"),
+)
 """Modules that no command loads before it is known that there is work to do."""
 
 MISTYPED = (
@@ -62,6 +66,28 @@ def test_the_commands_are_found_here() -> None:
 )
 def test_it_loads_nothing_heavy(command_lines: list[list[str]]) -> None:
     assert {words: heavy for words, heavy in loaded(command_lines).items() if heavy} == {}
+
+
+NOT_FOR_A_REBUILD = {*HEAVY, "pipeline.build.plan", "pipeline.report.terminal"} - {"pydantic"}
+
+
+def test_an_unchanged_build_loads_no_plan(warm_out: Path, quick: Path) -> None:
+    """Only what reads the settings, compares digests and prints."""
+    code = f"""
+import sys
+from pipeline.cache import remembered_code
+from pipeline.cache.digest import RememberedDigests
+from pipeline.cli.app import run
+RememberedDigests.RACY_NS = -10**15  # as if the checkout were old
+remembered_code.is_settled.cache_clear()
+assert run(["build", "--config", {str(quick)!r}, "--out", {str(warm_out)!r}]) == 0
+sys.stderr.write(" ".join(sorted({NOT_FOR_A_REBUILD!r} & set(sys.modules))))
+"""
+    command = [sys.executable, "-c", code]
+    ran = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert "pipeline.build.plan" in ran[0].stderr
+    assert ran[1].stderr == ""
+    assert ran[1].stdout == ran[0].stdout
 
 
 def test_heavy_imports_are_detected() -> None:

@@ -2,8 +2,8 @@
 
     python -m tests.pipeline.stages.listened_builds FOLDER
 
-Prints as JSON, for each kind, its options, its files of weights, the stages that ran, and for each file that
-was opened [stage, file, whether it is an input of that stage].
+Prints as JSON, for each kind, its options, its files of weights, the stages that ran, the places that its
+record looks at, and for each file that was opened [stage, file, whether it is an input of that stage].
 The kernel tells what was opened below the user's folder, also in C++ and by child processes. The pictures and
 weights that come with edgec are opened by others meanwhile, so for those Python's own hook is asked.
 """
@@ -25,6 +25,7 @@ import onnx
 
 from benchmarks.damage import make_input
 from pipeline import stages
+from pipeline.build.build_record import BuildRecord
 from pipeline.build.plan import Build
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
@@ -269,6 +270,7 @@ def main(folder: Path) -> None:
             "weights": _files_of_weights(made),
             "stages": [step.stage for step in made.steps],
             "heard": listener.heard,
+            "places": sorted(map(str, map(Path.resolve, BuildRecord(made.config).places(made)))),
         }
     sys.stdout.write(json.dumps(found, default=str))
 

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.slow  # builds are listened to
 
 OF_USERS = [kind for kind in KINDS if kind != "default_model"]
 """What edgec brings itself is not changed by a test."""
+UNRECORDED = ("brought_graph", "graph_of_others")
+"""Kinds of builds that leave no record (pipeline/build/build_record.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,13 @@ def test_a_stage_opens_nothing_but_its_inputs(kind: str, builds: dict[str, Any])
     heard = builds[kind]["heard"]
     assert set(builds[kind]["weights"]) <= {path for _, path, _ in heard}, "every file of weights is heard"
     assert [(stage, path) for stage, path, is_input in heard if not is_input] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in UNRECORDED])
+def test_the_record_of_a_build_looks_at_all_that_stages_open(kind: str, builds: dict[str, Any]) -> None:
+    places = builds[kind]["places"]
+    opened = {path for _, path, _ in builds[kind]["heard"]}
+    assert {path for path in opened if not any(Path(path).is_relative_to(place) for place in places)} == set()
 
 
 def test_the_builds_have_the_stages_that_read(builds: dict[str, Any]) -> None:

@@ -121,6 +121,15 @@ def test_places_that_are_none_are_refused(net: Path, location: str, place: dict[
         external_files(renamed(net, location, **place))
 
 
+def test_a_tensor_that_says_twice_where_it_is_is_refused(net: Path) -> None:
+    model = onnx.load(net, load_external_data=False)
+    first = next(one for one in model.graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL)
+    first.external_data.insert(0, onnx.StringStringEntryProto(key="location", value="../elsewhere"))
+    net.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="says twice where it is"):
+        external_files(net)
+
+
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
