@@ -84,14 +84,14 @@ def by_python(bundle: Path) -> Callable[[Frames], bytes]:
     return logits
 
 
-def build_element(folder: Path) -> Path:
-    """Compile edgecinfer as its user does; returns the folder of the plugin."""
+def build_element(folder: Path, *options: str) -> Path:
+    """Compile edgecinfer as its user does, with further words for make; returns the folder of the plugin."""
     for name, content in embedding(MACHINE).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     element = folder / "element"
     shutil.copytree(ADAPTERS / "gstreamer", element, ignore=shutil.ignore_patterns("*.so"))
-    run(["make", "-s", "-C", element, f"BUNDLE={folder}"], b"")
+    run(["make", "-s", "-C", element, f"BUNDLE={folder}", *options], b"")
     return element
 
 

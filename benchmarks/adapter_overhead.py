@@ -3,10 +3,12 @@
 python -m benchmarks.adapter_overhead                  # networks as large as ResNet-20 and ResNet-18
 python -m benchmarks.adapter_overhead out/my-host.edgec
 
-All of them take some frames in turn, so that other load on the machine meets each. libedgec's own time is
-that of a C program around edgec_run_frame. C++ and Python are timed around the call, GStreamer from a
-buffer's way into the pipeline until it is out, HTTP from a request's first byte until the answer's last one,
-in a client in C. Processor time is that of all processes of an adapter, the client's included.
+Inside every adapter edgec_run_frame has clocks around it (`overhead/timed_run.c`), so a frame's own time is
+known together with the time that its caller sees: the difference is what the adapter adds. Two processes that
+do the same differ by several percent, by where their memory lies; one frame does not differ from itself. All
+take some frames in turn. C++ and Python are timed around the call, GStreamer from a buffer's way into the
+pipeline until it is out, HTTP from a request's first byte until the answer's last one, in a client in C.
+Processor time is that of all processes of an adapter, the client's included.
 """
 
 import argparse
@@ -18,12 +20,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from ctypes import CDLL, c_void_p, cast
 from dataclasses import dataclass
+from mmap import mmap
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.adapter_equality import (
     MACHINE,
@@ -34,8 +39,8 @@ from benchmarks.adapter_equality import (
     run,
 )
 from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
-from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
-from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE, SERVICE_SOURCES
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork, library
 from targets.runtime.preprocess import Preprocessing
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
@@ -45,19 +50,48 @@ from tests.targets.runtime.serve.frame_request import bytes_of, parameters_of, r
 from tests.targets.tvm.qdq_model import QdqModel
 
 PROGRAMS = Path(__file__).parent / "overhead"
-
+TIMED, WRAP = PROGRAMS / "timed_run.c", "-Wl,--wrap=edgec_run_frame"
 
 ORDER = ("C", "C++", "Python", "GStreamer", "HTTP", "HTTP, shared memory")
 
 
+FrameTimes = list[tuple[float, float]]
+"""Of each frame the seconds that its caller saw, and those of edgec_run_frame in it."""
+
+
+class OwnTime:
+    """What timed_run.c tells of an adapter's runs. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(bytes(4096))
+        self.environment = {**os.environ, "EDGEC_OWN_TIME": str(path)}
+        self._file = path.open("r+b")
+        self._held = mmap(self._file.fileno(), 16)
+
+    def __enter__(self) -> "OwnTime":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+        self._file.close()
+
+    def last(self) -> float:
+        """Return the seconds of the last run, by the clock."""
+        return int.from_bytes(self._held[:8], "little") * 1e-9
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of all runs."""
+        return int.from_bytes(self._held[8:], "little") * 1e-9
+
+
 @dataclass(frozen=True)
 class TimedAdapter:
-    """Takes so many frames, and returns the seconds of each. `processes`: those that work on them."""
+    """Takes so many frames, and returns the times of each. `processes`: those that work on them."""
 
-    take: Callable[[int], list[float]]
+    take: Callable[[int], FrameTimes]
     processes: tuple[int, ...]
 
-    def __call__(self, frames: int) -> list[float]:
+    def __call__(self, frames: int) -> FrameTimes:
         """Take the frames."""
         return self.take(frames)
 
@@ -76,22 +110,33 @@ def by_program(
         told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
 
-        def timed(frames: int) -> list[float]:
+        def timed(frames: int) -> FrameTimes:
             print(frames, file=process.stdin, flush=True)
             line = process.stdout.readline() if process.stdout else ""
-            return [int(one) * 1e-9 for one in line.split()]
+            found = [int(one) * 1e-9 for one in line.split()]
+            return list(zip(found[::2], found[1::2], strict=True))
 
         yield TimedAdapter(timed, (process.pid,))
         process.communicate()
 
 
 @contextmanager
-def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[TimedAdapter]:
-    """Open the bundle by the binding."""
+def by_python(bundle: Path, frame: EmbeddedFrame, folder: Path, own: OwnTime) -> Iterator[TimedAdapter]:
+    """Open the bundle by the binding. Each frame is made anew, as of arrays that a camera's library gives."""
+    shared = folder / "timed_run.so"
+    run(["gcc", "-O2", "-shared", "-fPIC", f"-I{LIBRARY}", TIMED, "-o", shared], b"")
+    timed, real = CDLL(str(shared)), library().edgec_run_frame
+    c_void_p.in_dll(timed, "edgec_timed").value = cast(real, c_void_p).value
+    run_frame = timed["__wrap_edgec_run_frame"]
+    run_frame.argtypes = real.argtypes
+    os.environ["EDGEC_OWN_TIME"] = own.environment["EDGEC_OWN_TIME"]
+
+    def one() -> None:
+        context.run_frame(EmbeddedFrame(frame.pixels, frame.planes, frame.matrix, frame.range))
+
     with EmbeddedNetwork(bundle) as network, network.context() as context:
-        yield TimedAdapter(
-            lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)], (os.getpid(),)
-        )
+        context._run_frame = run_frame
+        yield TimedAdapter(lambda frames: [(seconds(one), own.last()) for _ in range(frames)], (os.getpid(),))
 
 
 def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> bytes:
@@ -108,27 +153,43 @@ def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> 
 
 @contextmanager
 def by_shared_memory(
-    bundle: Path, frame: EmbeddedFrame, client: Path | None = None
+    bundle: Path, frame: EmbeddedFrame, asking: "TimedService | None" = None
 ) -> Iterator[TimedAdapter]:
     """Start edgec-serve with a region that the frame lies in: requests name it."""
     memory = shared_memory.SharedMemory(create=True, size=len(bytes_of(frame)))
     try:
         about = json.dumps({"key": memory.name, "byte_size": memory.size}).encode()
-        with by_http(bundle, memory_request(memory, frame), {}, about, client) as timed:
+        with by_http(bundle, memory_request(memory, frame), {}, about, asking) as timed:
             yield timed
     finally:
         memory.close()
         memory.unlink()
 
 
+@dataclass(frozen=True)
+class TimedService:
+    """The service with clocks in it, the client that asks it, and what the clocks tell."""
+
+    service: Path
+    client: Path
+    own: OwnTime
+
+
 @contextmanager
 def by_http(
-    bundle: Path, body: bytes, headers: dict[str, str], region: bytes = b"", client: Path | None = None
+    bundle: Path,
+    body: bytes,
+    headers: dict[str, str],
+    region: bytes = b"",
+    asking: "TimedService | None" = None,
 ) -> Iterator[TimedAdapter]:
-    """Start edgec-serve, and keep one connection to it: the client's, a program, or one here."""
-    command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]
-    command += ["--shared-memory", ""]
-    with subprocess.Popen([str(one) for one in command], stdout=subprocess.PIPE, text=True) as process:
+    """Start edgec-serve, and keep one connection to it: that of a client in C, or one here."""
+    service = asking.service if asking else COMPILED_SERVICE.folder(MACHINE) / SERVICE
+    command = [service, bundle, "--port", "0", "--workers", "1", "--shared-memory", ""]
+    environment = asking.own.environment if asking else None
+    with subprocess.Popen(
+        [str(one) for one in command], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         url = (process.stdout.readline() if process.stdout else "").strip()
         address, path = url.split("/")[2], "/" + url.split("/", 3)[3]
         told = {"Host": address, "Content-Length": str(len(body)), **headers}
@@ -145,17 +206,17 @@ def by_http(
                     connection,
                     f"{start}Host: {address}\r\nContent-Length: {len(region)}\r\n\r\n".encode() + region,
                 )
-            if client is None:
+            if asking is None:
                 yield TimedAdapter(
-                    lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)],
+                    lambda frames: [(seconds(lambda: ask(connection, request)), 0.0) for _ in range(frames)],
                     (process.pid, os.getpid()),
                 )
                 return
             file = held.enter_context(tempfile.NamedTemporaryFile())
             file.write(request)
             file.flush()
-            asking = held.enter_context(by_program([client, port, file.name]))
-            yield TimedAdapter(asking.take, (process.pid, *asking.processes))
+            client = held.enter_context(by_program([asking.client, port, file.name], environment))
+            yield TimedAdapter(client.take, (process.pid, *client.processes))
 
 
 def ask(connection: socket.socket, request: bytes) -> None:
@@ -178,25 +239,35 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 @contextmanager
-def opened(bundle: Path, folder: Path) -> Iterator[dict[str, TimedAdapter]]:
+def opened(bundle: Path, folder: Path) -> Iterator[dict[str, tuple[TimedAdapter, OwnTime]]]:
     """Compile and start all of them."""
     archive = COMPILED.folder(MACHINE) / ARCHIVE
-    c = linked(["-O2", "-std=gnu11", "-lm"], [PROGRAMS / "time_c.c", archive], folder / "c")
-    cpp, source = folder / "cpp", PROGRAMS / "time_cpp.cpp"
-    run(["g++", "-O2", "-std=c++11", f"-I{LIBRARY}", source, archive, "-lm", "-pthread", "-o", cpp], b"")
-    environment = gstreamer_environment(build_element(folder / "board"))
-    pipeline = gstreamer_program(PROGRAMS / "time_gstreamer.c", folder / "pipeline")
+    timed = [TIMED, archive]
+    c = linked(["-O2", "-std=gnu11", "-lm", WRAP], [PROGRAMS / "time_c.c", *timed], folder / "c")
     client = linked(["-O2", "-std=gnu11"], [PROGRAMS / "time_http.c"], folder / "client")
+    compiled = folder / "timed_run.o"
+    run(["gcc", "-O2", "-fPIC", "-c", f"-I{LIBRARY}", TIMED, "-o", compiled], b"")
+    cpp, source = folder / "cpp", PROGRAMS / "time_cpp.cpp"
+    libraries: list[str | Path] = [compiled, archive, WRAP, "-lm", "-pthread"]
+    run(["g++", "-O2", "-std=c++11", f"-I{LIBRARY}", source, *libraries, "-o", cpp], b"")
+    service = folder / "service"
+    static = ["-target", f"{MACHINE}-linux-musl", "-static", "-s", "-O2", "-std=gnu11", "-pthread", WRAP]
+    linked([*static, "-fno-sanitize=all"], [*SERVICE_SOURCES, *timed], service)
+    environment = gstreamer_environment(build_element(folder / "board", f"LDFLAGS={compiled} {WRAP}"))
+    pipeline = gstreamer_program(PROGRAMS / "time_gstreamer.c", folder / "pipeline")
     frame = Scene("NV12", "BT709", True, 720, 1280).frame(np.random.default_rng(0))
     with ExitStack() as held:
-        yield {
-            "C": held.enter_context(by_program([c, bundle])),
-            "C++": held.enter_context(by_program([cpp, bundle])),
-            "Python": held.enter_context(by_python(bundle, frame)),
-            "GStreamer": held.enter_context(by_program([pipeline, bundle], environment)),
-            "HTTP": held.enter_context(by_http(bundle, *request_of(frame), client=client)),
-            "HTTP, shared memory": held.enter_context(by_shared_memory(bundle, frame, client)),
+        own = {name: held.enter_context(OwnTime(folder / f"own {name}")) for name in ORDER}
+        asking = {name: TimedService(service, client, own[name]) for name in ("HTTP", "HTTP, shared memory")}
+        ways = {
+            "C": by_program([c, bundle], own["C"].environment),
+            "C++": by_program([cpp, bundle], own["C++"].environment),
+            "Python": by_python(bundle, frame, folder, own["Python"]),
+            "GStreamer": by_program([pipeline, bundle], {**environment, **own["GStreamer"].environment}),
+            "HTTP": by_http(bundle, *request_of(frame), asking=asking["HTTP"]),
+            "HTTP, shared memory": by_shared_memory(bundle, frame, asking["HTTP, shared memory"]),
         }
+        yield {name: (held.enter_context(way), own[name]) for name, way in ways.items()}
 
 
 def residual_network(side: int, widths: Sequence[int], blocks: int, path: Path) -> Path:
@@ -231,10 +302,11 @@ def random_networks(folder: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Round:
-    """The seconds of an adapter's frames, and its processor time for each."""
+    """An adapter's frames, and for each of them the processor time that it adds to edgec_run_frame's."""
 
-    frames: list[float]
+    frames: FrameTimes
     processor: float
+    own_processor: float
 
 
 def measure(engine: Path, folder: Path, rounds: int, frames: int) -> dict[str, list[Round]]:
@@ -242,46 +314,36 @@ def measure(engine: Path, folder: Path, rounds: int, frames: int) -> dict[str, l
     found: dict[str, list[Round]] = {}
     rng = np.random.default_rng(0)
     with opened(engine, folder) as adapters:
-        for timed in adapters.values():
+        for timed, _ in adapters.values():
             timed(frames)
         for _ in range(rounds):
             for name in rng.permutation(list(adapters)).tolist():  # none always follows the same one
-                timed = adapters[name]
-                begin = timed.processor_seconds()
+                timed, own = adapters[name]
+                begin, own_begin = timed.processor_seconds(), own.processor_seconds()
                 times = timed(frames)
+                runs = (own.processor_seconds() - own_begin) / frames
                 taken = (timed.processor_seconds() - begin) / frames
-                found.setdefault(name, []).append(Round(times, taken))
+                found.setdefault(name, []).append(Round(times, taken - runs, runs))
     return found
 
 
-def added(rounds: list[Round], own: list[Round], of: Callable[[Round], float]) -> str:
-    """Return how much more a figure is than C: the median of the rounds' differences, and their quartiles."""
-    each = np.array([of(one) - of(other) for one, other in zip(rounds, own, strict=True)])
-    base = float(np.median([of(one) for one in own]))
-    low, middle, high = np.percentile(each, (25, 50, 75))
-    return f"{middle * 1e6:+.0f} us [{low * 1e6:+.0f}, {high * 1e6:+.0f}], {middle / base:+.1%}"
+def added(more: NDArray[np.float64], own: NDArray[np.float64]) -> str:
+    """Return a median with its quartiles in microseconds, and what part of the own time's median it is."""
+    low, middle, high = np.percentile(more, (25, 50, 75))
+    return f"{middle * 1e6:.0f} us [{low * 1e6:.0f}, {high * 1e6:.0f}], {middle / np.median(own):.1%}"
 
 
 def table(found: dict[str, list[Round]]) -> str:
-    """Return a table in Markdown: medians of the rounds' best frames and of processor time."""
-
-    def best(one: Round) -> float:
-        return min(one.frames)
-
-    def processor(one: Round) -> float:
-        return one.processor
-
-    lines = ["| | best frame of a round, ms | added | processor, ms | added |", "|---|---|---|---|---|"]
+    """Return a table in Markdown: medians of all frames, and of the rounds' processor time."""
+    lines = [
+        "| | edgec_run_frame, ms | added by the clock | its processor time, ms | added processor time |",
+        "|---|---|---|---|---|",
+    ]
     for name in sorted(found, key=ORDER.index):
-        cells = [
-            cell
-            for of in (best, processor)
-            for cell in (
-                f"{np.median([of(one) for one in found[name]]) * 1e3:.3f}",
-                added(found[name], found["C"], of),
-            )
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        seen, own = np.array([frame for one in found[name] for frame in one.frames]).T
+        more, runs = np.array([(one.processor, one.own_processor) for one in found[name]]).T
+        clock = f"{np.median(own) * 1e3:.3f} | {added(seen - own, own)}"
+        lines.append(f"| {name} | {clock} | {np.median(runs) * 1e3:.3f} | {added(more, runs)} |")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from ctypes import byref
+from ctypes import addressof, byref, c_char
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +33,7 @@ VERSION = 1
 """The major version of the library that this file knows."""
 _SAMPLES = {"RGB": 3, "BGR": 3, "RGBA": 4, "BGRA": 4, "YUYV": 2, "UYVY": 2}
 """Bytes of a pixel in the first plane, where there are several."""
+_PLANES = ("plane_0", "plane_1", "plane_2")
 _SHIPPED = Path(__file__).parent.parent / "lib" / "libedgec.so.1"
 
 
@@ -88,8 +89,8 @@ class FrameStruct(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int) for name in ("pixels", "matrix", "range")),
         *((name, ctypes.c_int32) for name in ("height", "width")),
-        ("planes", ctypes.c_void_p * 3),
-        ("strides", ctypes.c_size_t * 3),
+        *((name, ctypes.c_void_p) for name in _PLANES),
+        *((name, ctypes.c_size_t) for name in ("stride_0", "stride_1", "stride_2")),
         *((name, ctypes.c_int32) for name in ("top", "left", "crop_height", "crop_width")),
     )
 
@@ -116,45 +117,74 @@ class EmbeddedFrame:
     range: str | None = None
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
 
+    @property
     def described(self) -> FrameStruct:
-        """Return the frame for the library. Raises ValueError for wrong arrays, which the library could not
-        recognise.
+        """The frame for the library; of a tuple of planes it is made once. Raises ValueError for wrong
+        arrays, which the library could not recognise.
         """
+        found: FrameStruct | None = self.__dict__.get("_described")
+        if found is None:
+            found = self._describe()
+            if isinstance(self.planes, tuple):
+                self.__dict__["_described"] = found
+        return found
+
+    def _describe(self) -> FrameStruct:
+        """Beside a frame that fills the caches each Python call here takes a microsecond or more."""
         planes = self.planes
-        height, width = planes[0].shape[:2]
-        pixels, shapes, inner = _layout(self.pixels, height, width)
-        found = tuple(plane.shape for plane in planes)
-        if found != shapes or any(plane.dtype.char != "B" for plane in planes):
-            raise ValueError(f"planes of {self.pixels} are uint8 {list(shapes)}, not {list(found)}")
-        strides = [plane.strides for plane in planes]
-        if any(stride[1:] != row or stride[0] < 0 for stride, row in zip(strides, inner)):
-            raise ValueError("pixels of a row have to lie beside each other, and rows below each other")
-        return FrameStruct(
-            pixels,
-            _number(self.matrix, MATRICES, "matrix"),
-            _number(self.range, RANGES, "range"),
-            height,
-            width,
-            tuple(plane.__array_interface__["data"][0] for plane in planes),
-            tuple(stride[0] for stride in strides),
-            *self.crop,
-        )
+        shapes = tuple([plane.shape for plane in planes])
+        strides = tuple([plane.strides for plane in planes])
+        layout = _layout(self.pixels, self.matrix, self.range, tuple(self.crop), shapes, strides)
+        described = FrameStruct.from_buffer_copy(layout)
+        for name, plane in zip(_PLANES, planes):
+            if plane.dtype.char != "B":
+                raise ValueError(f"planes of {self.pixels} are uint8 {list(shapes)}, not {plane.dtype}")
+            setattr(described, name, _address(plane))
+        return described
 
 
-@lru_cache(maxsize=256)
+def _address(array: Any) -> int:
+    """Return where an array begins. The second way takes three times as long."""
+    try:
+        return addressof(c_char.from_buffer(array))
+    except (TypeError, ValueError):  # it is read only, has gaps, or is empty
+        return int(array.ctypes.data)
+
+
+@lru_cache(maxsize=64)
 def _layout(
-    pixels: str, height: int, width: int
-) -> tuple[int, tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
-    """Return the number of a kind of pixels, and of each of its planes the shape and the strides in a row."""
-    number = _number(pixels, PIXELS, "pixels")
+    pixels: str,
+    matrix: str | None,
+    limits: str | None,
+    crop: tuple[int, int, int, int],
+    shapes: tuple[tuple[int, ...], ...],
+    strides: tuple[tuple[int, ...], ...],
+) -> FrameStruct:
+    """Return a frame without addresses. Raises ValueError."""
+    height, width = shapes[0][:2]
+    described = FrameStruct(
+        _number(pixels, PIXELS, "pixels"),
+        _number(matrix, MATRICES, "matrix"),
+        _number(limits, RANGES, "range"),
+        height,
+        width,
+    )
     halves = ((height + 1) // 2, (width + 1) // 2)
     samples = _SAMPLES.get(pixels)
-    if samples == 2 and width % 2:
-        raise ValueError(f"{pixels} has two pixels beside each other; the width is {width}")
     more: dict[str, tuple[tuple[int, ...], ...]] = {"NV12": ((*halves, 2),), "I420": (halves, halves)}
     first = (height, width) if samples is None else (height, width, samples)
-    shapes = (first, *more.get(pixels, ()))
-    return number, shapes, tuple((1,) if len(shape) == 2 else (shape[2], 1) for shape in shapes)
+    wanted = (first, *more.get(pixels, ()))
+    if shapes != wanted:
+        raise ValueError(f"planes of {pixels} are uint8 {list(wanted)}, not {list(shapes)}")
+    if samples == 2 and width % 2:
+        raise ValueError(f"{pixels} has two pixels beside each other; the width is {width}")
+    for n, (shape, stride) in enumerate(zip(shapes, strides)):
+        inner = (1,) if len(shape) == 2 else (shape[2], 1)
+        if stride[1:] != inner or stride[0] < 0:
+            raise ValueError("pixels of a row have to lie beside each other, and rows below each other")
+        setattr(described, f"stride_{n}", stride[0])
+    described.top, described.left, described.crop_height, described.crop_width = crop
+    return described
 
 
 @dataclass(frozen=True)
@@ -221,7 +251,7 @@ class EmbeddedNetwork:
         _check(self._library.edgec_decode(self._handle, *rest), error)
         height, width, channels = described.height, described.width, self.description.input[2]
         found = np.empty((height, width, channels)[: 2 if channels == 1 else 3], np.uint8)
-        ctypes.memmove(found.ctypes.data, described.planes[0], found.nbytes)
+        ctypes.memmove(found.ctypes.data, described.plane_0, found.nbytes)
         self._library.edgec_free_decoded(byref(described))
         return EmbeddedFrame("GRAY" if channels == 1 else "RGB", (found,))
 
@@ -272,16 +302,17 @@ class EmbeddedContext:
 
     def prepare(self, frame: EmbeddedFrame) -> Plane:
         """Return what the network sees of a frame, uint8 [H, W, channels]. Raises EmbeddedNetworkError."""
-        pixels, described, error = np.empty(self._input, np.uint8), frame.described(), ErrorStruct()
+        pixels, described, error = np.empty(self._input, np.uint8), frame.described, ErrorStruct()
         rest = (byref(described), pixels.ctypes.data, byref(error))
         _check(self._library.edgec_prepare(self._handle, *rest), error)
         return pixels
 
     def run_frame(self, frame: EmbeddedFrame) -> NDArray[np.float32]:
         """Return the logits of a frame. Raises EmbeddedNetworkError."""
-        logits, described, error = np.empty(self._output, np.float32), frame.described(), self._error
-        address = logits.__array_interface__["data"][0]
-        _check(self._run_frame(self._handle, byref(described), address, byref(error)), error)
+        logits, described, error = np.empty(self._output, np.float32), frame.described, self._error
+        status = self._run_frame(self._handle, byref(described), _address(logits), byref(error))
+        if status:
+            _check(status, error)
         return logits
 
     def close(self) -> None:

@@ -71,11 +71,19 @@ static const char *character(const char *at, char utf8[4], int *bytes) {
 /* What is behind a value; NULL if it is none. All of these read no further than the zero behind the text. */
 static const char *skip(const char *at, int depth);
 
+/* Most characters are plain ASCII, and every look for a member goes over what stands in front of it. */
+static int is_plain(char c) {
+  unsigned char u = (unsigned char)c;
+  return u >= ' ' && u < 0x80 && u != '"' && u != '\\';
+}
+
 static const char *skip_text(const char *at) {
   char utf8[4];
   int bytes;
   if (*at != '"') return NULL;
-  for (at++; at && *at != '"';) at = character(at, utf8, &bytes);
+  for (at++; at && *at != '"';)
+    if (is_plain(*at)) at++;
+    else at = character(at, utf8, &bytes);
   return at ? at + 1 : NULL;
 }
 
@@ -149,6 +157,11 @@ static int is_called(const char *text, const char *name) {
   char utf8[4];
   int bytes;
   for (text++; *text != '"'; name += bytes) {
+    if (is_plain(*text)) {
+      bytes = 1;
+      if (*text++ != *name) return 0;
+      continue;
+    }
     text = character(text, utf8, &bytes);
     if (strncmp(utf8, name, (size_t)bytes)) return 0;
   }

@@ -57,14 +57,14 @@ static int64_t unpack(edgec_json value, uint8_t *into, int64_t room) {
 /* Find the part of a region that a tensor's parameters name. NULL with no region if they name none; or what is wrong. */
 static const char *find_region(edgec_json tensor, int64_t needed, int exact, region **found, uint8_t **at) {
   char name[LONGEST_REGION];
-  edgec_json told = parameter(tensor, "shared_memory_region");
+  edgec_json parameters = edgec_json_member(tensor, "parameters"), told = edgec_json_member(parameters, "shared_memory_region");
   int64_t offset = 0, size = -1;
   if (!told.at) return NULL;
   if (!regions_allowed()) return "shared memory is not offered: start edgec-serve with --shared-memory";
   size_t length = edgec_json_length(told);
   if (!length || length >= sizeof name) return "shared_memory_region is no name";
   edgec_json_text(told, name);
-  if (read_integer(tensor, "shared_memory_offset", 0, INT64_MAX, &offset) || read_integer(tensor, "shared_memory_byte_size", 1, INT64_MAX, &size) ||
+  if (read_integer(parameters, "shared_memory_offset", 0, INT64_MAX, &offset) || read_integer(parameters, "shared_memory_byte_size", 1, INT64_MAX, &size) ||
       size < needed || (exact && size != needed))
     return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is no number"
                  : "shared_memory_byte_size is too small for the output, or shared_memory_offset is no number";
@@ -117,7 +117,7 @@ static const char *read_input(const service *s, question *q) {
   if (is_word(name, "picture")) return is_word(datatype, "BYTES") ? read_files(q, input) : "the datatype of picture has to be BYTES";
   if (!is_word(datatype, "UINT8")) return "the input's datatype has to be UINT8, or BYTES if it is called picture";
   if (is_word(name, "frame")) {
-    const char *wrong = frame_read(q->json, &q->form);
+    const char *wrong = frame_read(edgec_json_member(q->json, "parameters"), &q->form);
     if (wrong) return wrong;
     q->bytes = frame_lay_out(&q->form, NULL);
     if (read_shape(shape, &q->bytes, 1, &q->images)) return "the shape of frame is [bytes] or [frames, bytes], up to 64 frames: height times stride, and for NV12 and I420 the rows of U and V";
@@ -159,7 +159,7 @@ static void add_logits(const service *s, const question *q, answer *a, text *bin
   if (s->about.output_height * s->about.output_width > 1) text_print(&a->body, ",%d,%d", (int)s->about.output_height, (int)s->about.output_width);
   if (q->out) {
     int64_t offset = 0;
-    read_integer(q->output, "shared_memory_offset", 0, INT64_MAX, &offset);
+    read_integer(edgec_json_member(q->output, "parameters"), "shared_memory_offset", 0, INT64_MAX, &offset);
     memcpy(q->shared_logits, q->logits, count * sizeof(float));
     char name[LONGEST_REGION];
     edgec_json_text(parameter(q->output, "shared_memory_region"), name);
@@ -242,14 +242,13 @@ static int decode_files(const service *s, question *q, answer *a) {
 }
 
 static void run(const service *s, question *q, answer *a) {
-  job jobs[SERVE_IMAGES] = {0};
+  job jobs[SERVE_IMAGES];
   batch b;
   if (decode_files(s, q, a)) return;
   for (int64_t n = 0; n < q->images; n++) {
     const uint8_t *at = q->data + n * q->bytes;
-    jobs[n].logits = q->logits + (size_t)n * s->about.logits;
+    jobs[n] = (job){.frame = q->form, .logits = q->logits + (size_t)n * s->about.logits};
     if (q->form.pixels) {
-      jobs[n].frame = q->form;
       frame_lay_out(&jobs[n].frame, at);
     } else jobs[n].pixels = at;
   }

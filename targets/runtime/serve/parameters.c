@@ -14,14 +14,13 @@ int is_word(edgec_json value, const char *word) {
   return !strcasecmp(held, word);
 }
 
-int which_word(edgec_json of, const char *name, const char *const *words, int count) {
-  edgec_json value = parameter(of, name);
+int which_word(edgec_json value, const char *const *words, int count) {
   for (int i = 0; i < count; i++)
     if (is_word(value, words[i])) return i + 1;
   return 0;
 }
 
-int read_integer(edgec_json of, const char *name, int64_t least, int64_t most, int64_t *value) {
-  edgec_json found = parameter(of, name);
+int read_integer(edgec_json parameters, const char *name, int64_t least, int64_t most, int64_t *value) {
+  edgec_json found = edgec_json_member(parameters, name);
   return found.at ? edgec_json_integer(found, least, most, value) : 0;
 }

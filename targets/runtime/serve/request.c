@@ -194,7 +194,7 @@ int request_read(int connection, request *r, const char **why) {
   framing f = {0};
   size_t head, held;
   char first[SERVE_HEAD_BYTES];
-  memset(r, 0, sizeof *r);
+  memset(r, 0, offsetof(request, head));
   *why = "this request is malformed or ambiguous";
   int status = read_head(connection, r, &head, &held);
   if (status) return status;

@@ -7,12 +7,12 @@
 #include <stddef.h>
 
 typedef struct {
-  char head[SERVE_HEAD_BYTES + 1];
   const char *method, *path; /* the path is decoded, without what is behind a question mark */
   const char *host, *origin, *authorization, *site, *inference_header;
   char *body; /* with a zero behind it */
   size_t body_size;
   int keep; /* the connection, after the answer */
+  char head[SERVE_HEAD_BYTES + 1];
 } request;
 
 /* Once for a connection: request_read gives up where no request begins for SERVE_IDLE_SECONDS. */

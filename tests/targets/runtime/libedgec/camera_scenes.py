@@ -145,13 +145,14 @@ def frame_stream(frames: Sequence[EmbeddedFrame]) -> bytes:
     """Return frames as frame_stream.h reads them."""
     parts = []
     for frame in frames:
-        told = frame.described()
+        told = frame.described
         height, width = frame.planes[0].shape[:2]
         rows = [(plane.shape[0], plane.strides[0], int(np.prod(plane.shape[1:]))) for plane in frame.planes]
         sizes = [(count - 1) * stride + last for count, stride, last in rows]
         gaps = [0] * (3 - len(sizes))
         numbers = (told.pixels, told.matrix, told.range, height, width, *frame.crop)
-        parts.append(struct.pack("<16i", *numbers, *told.strides, *sizes, *gaps, 0))
+        strides = (told.stride_0, told.stride_1, told.stride_2)
+        parts.append(struct.pack("<16i", *numbers, *strides, *sizes, *gaps, 0))
         for plane, (count, stride, _), size in zip(frame.planes, rows, sizes, strict=True):
             owner = np.lib.stride_tricks.as_strided(plane, (count * stride,), (1,))
             parts.append(owner[:size].tobytes())

@@ -131,9 +131,30 @@ def test_arrays_that_the_library_could_not_know_to_be_wrong_are_refused() -> Non
     wrong: tuple[tuple[Any, ...], ...] = ((y,), (y, uv[:-1]), (y[:, ::2], uv), (y.view(np.int8), uv))
     for planes in wrong:
         with pytest.raises(ValueError, match=r"planes|beside"):
-            EmbeddedFrame("NV12", planes, "BT601", "FULL").described()
+            EmbeddedFrame("NV12", planes, "BT601", "FULL").described  # noqa: B018 - it raises
     with pytest.raises(ValueError, match="pixels is 'NV21'; allowed: RGB, BGR"):
-        EmbeddedFrame("NV21", (y,)).described()
+        EmbeddedFrame("NV21", (y,)).described  # noqa: B018 - it raises
+
+
+def test_a_list_of_planes_may_get_others_and_read_only_ones_are_taken(context: Prepare) -> None:
+    """A tuple's are described once: its arrays may be filled again, and no others come into their place."""
+    rng = np.random.default_rng(0)
+    first, second = (NV12.frame(rng).planes for _ in range(2))
+    planes = list(first)
+    frame, again = (
+        EmbeddedFrame("NV12", planes, "BT601", "FULL"),
+        EmbeddedFrame("NV12", first, "BT601", "FULL"),
+    )
+    before = context(CROP).prepare(frame)
+    assert np.array_equal(before, context(CROP).prepare(again))
+    for n, plane in enumerate(second):
+        plane.flags.writeable = False
+        planes[n] = plane
+    changed = context(CROP).prepare(frame)
+    assert not np.array_equal(before, changed)
+    for old, new in zip(first, second, strict=True):
+        old[...] = new
+    assert np.array_equal(changed, context(CROP).prepare(again))
 
 
 def test_one_context_takes_small_and_large_frames_by_turns(context: Prepare) -> None:
