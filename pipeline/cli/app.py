@@ -26,6 +26,7 @@ from pipeline.cli import (
     doctor,
     ensemble,
     explain,
+    light_help,
     matrix,
     package,
     report,
@@ -148,6 +149,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         try:
+            light_help.load_for(sys.argv[1:] if arguments is None else arguments)
             with naming_missing_extras():
                 code = app(arguments, prog_name="edgec", standalone_mode=False)
         finally:

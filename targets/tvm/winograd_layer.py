@@ -4,6 +4,7 @@ Everything is an integer. Transformed activations and weights have to fit int16;
 In the end they are `TileFilter.power` times the convolution: that has to fit int32 for every input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,15 +21,19 @@ from targets.tvm.conv_constants import (
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.inner_step import pack
-from targets.tvm.kernels.minimal_filter import FOUR, TAPS, TWO, Matrix, TileFilter
+from targets.tvm.kernels.minimal_filter import FOUR, THREE, TWO, Matrix, TileFilter
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.kernels.winograd_input import WinogradInput
+from targets.tvm.kernels.winograd_phases import PHASES, PhasesInput, fits_a_read
 from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.layout import CHANNEL_ALIGNMENT, Layout, stored_channels
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sliding_window import SlidingWindow
 
 TILES = tuple(TileFilter(rows, columns) for rows, columns in product((FOUR, TWO), repeat=2))
+"""For convolutions of 3 x 3."""
+TILES_OF_PHASES = (TileFilter(THREE, THREE),)
+"""For convolutions of 7 x 7 with stride 2: each phase has 4 x 4 taps, some of them 0."""
 _INT16, _INT32 = 1 << 15, 1 << 31
 _SMALLEST = 2.0**-126
 """The smallest float32 of full precision."""
@@ -50,29 +55,41 @@ class WinogradLayer:
 
 def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     """Return the layer; None where the ordinary convolution is faster, or minimal filters are not exact."""
-    products = word_products(isa)
-    plain = SlidingWindow((TAPS, TAPS), pad=op.window.pad)
-    if products is None or op.window != plain or op.groups > 1 or op.real or op.is_wide:
+    inputs = PHASES * PHASES * x.channels if _by_phases(op) else x.channels
+    products = word_products(isa, inputs)
+    if products is None or op.groups > 1 or op.real or op.is_wide:
         return None
-    if x.channels % CHANNEL_ALIGNMENT or x.channels > MOST_INPUTS:
-        return None
-    costs = {tile: winograd_cost(op, tile, products) for tile in TILES if is_exact(op, tile, isa)}
+    costs = {tile: winograd_cost(op, tile, products) for tile in _tiles(op, x) if is_exact(op, tile, isa)}
     if not costs or min(costs.values()) > _WORTH * direct_cost(op, products):
         return None
     tile = min(costs, key=lambda tile: costs[tile])
     rows, columns = tile.tiles(op.output.height, op.output.width)
     reach = op.window.reach(op.output.height, op.output.width)
-    before = WinogradInput(
-        isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=x.channels, x=x.strides
-    )
+    kind = PhasesInput if _by_phases(op) else WinogradInput
+    before = kind(isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=inputs, x=x.strides)
     return WinogradLayer(tile, before)
+
+
+def _by_phases(op: Conv) -> bool:
+    return op.window.stride == (PHASES, PHASES)
+
+
+def _tiles(op: Conv, x: Layout) -> Sequence[TileFilter]:
+    """The tiles by which such a convolution can be computed, if it is exact."""
+    window, pad = op.window, op.window.pad
+    if window == SlidingWindow((3, 3), pad=pad):
+        return TILES if x.channels % CHANNEL_ALIGNMENT == 0 and x.channels <= MOST_INPUTS else ()
+    if window == SlidingWindow((7, 7), (PHASES, PHASES), pad):
+        return TILES_OF_PHASES if fits_a_read(x.channels) else ()
+    return ()
 
 
 def is_exact(op: Conv, tile: TileFilter, isa: Isa) -> bool:
     """Whether all intermediate values fit, for every input."""
     low, high = (-128, 127) if isa.signed else (0, 255)
     kernel = _nested(tile.rows.weights, tile.columns.weights)
-    weights = op.weight.reshape(-1, TAPS * TAPS).astype(np.int64) @ kernel.T
+    filters = taps(op)
+    weights = kernel @ filters.reshape(len(filters), tile.taps, -1).astype(np.int64)
     inputs = _extremes(_nested(tile.rows.inputs, tile.columns.inputs), low, high)
     words = (int(weights.min()), int(weights.max()), *inputs)
     multiplier = op.multiplier[op.multiplier != 0]
@@ -107,14 +124,14 @@ def _largest_sum(op: Conv) -> int:
 
 def direct_cost(op: Conv, products: WordProducts) -> float:
     """Estimated instructions of the ordinary convolution, without those that both ways have in common."""
-    macs = op.output.height * op.output.width * TAPS * TAPS * op.input.channels * op.output.channels
+    macs = op.output.height * op.output.width * op.weight.size
     return macs * products.cost_of_bytes
 
 
 def winograd_cost(op: Conv, tile: TileFilter, products: WordProducts) -> float:
     """Estimated instructions by minimal filters: products, and what transforms load, add and store."""
     rows, columns = tile.tiles(op.output.height, op.output.width)
-    inputs, outputs = op.input.channels, stored_channels(op.output.channels)
+    inputs, outputs = int(taps(op).shape[-1]), stored_channels(op.output.channels)
     macs = rows * columns * inputs * outputs
     read = rows * columns * inputs / (2 * products.lanes)
     written = rows * columns * outputs / products.lanes
@@ -122,15 +139,31 @@ def winograd_cost(op: Conv, tile: TileFilter, products: WordProducts) -> float:
     return tile.points * (macs * products.cost + _TRANSFORM * (read + written + weights))
 
 
+def taps(op: Conv) -> NDArray[np.int8]:
+    """Weights [output channel][row][column][input channel] of the convolution with stride 1.
+
+    With stride 2 an input channel is a phase of one: [phase of rows][phase of columns][channel].
+    """
+    if not _by_phases(op):
+        return op.weight.transpose(0, 2, 3, 1)
+    count, channels, *kernel = op.weight.shape
+    rows, columns = (-(-size // PHASES) for size in kernel)
+    whole = np.zeros((count, channels, rows * PHASES, columns * PHASES), np.int8)
+    whole[:, :, : kernel[0], : kernel[1]] = op.weight
+    apart = whole.reshape(count, channels, rows, PHASES, columns, PHASES)
+    return apart.transpose(0, 2, 4, 3, 5, 1).reshape(count, rows, columns, -1)
+
+
 def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     """Weights [block][slice][tap][input channels][output and input channel].
 
     Biases and multipliers know by which power of two sums are too large.
     """
-    count, inputs = op.weight.shape[:2]
-    taps = np.zeros((kernel.channels, TAPS * TAPS, kernel.inputs), np.int8)
-    taps[:count, :, :inputs] = op.weight.transpose(0, 2, 3, 1).reshape(count, TAPS * TAPS, inputs)
-    slices = taps.reshape(kernel.channels, TAPS * TAPS, -1, kernel.slice).transpose(0, 2, 1, 3)
+    found, size = taps(op), kernel.tile.taps
+    count, inputs = len(found), found.shape[-1]
+    stored = np.zeros((kernel.channels, size, kernel.inputs), np.int8)
+    stored[:count, :, :inputs] = found.reshape(count, size, inputs)
+    slices = stored.reshape(kernel.channels, size, -1, kernel.slice).transpose(0, 2, 1, 3)
     runs = slices.reshape(kernel.channels, -1, kernel.slice)
     power = kernel.tile.power
     return PackedConv(

@@ -43,13 +43,13 @@ def tap_step(isa: Isa, channels: int) -> TapStep:
             assert_never(isa.dot)
 
 
-def word_products(isa: Isa) -> WordProducts | None:
-    """How an instruction set multiplies int16; None where products of bytes are faster."""
+def word_products(isa: Isa, channels: int) -> WordProducts | None:
+    """How an instruction set multiplies int16 of so many channels; None where those of bytes are faster."""
     match isa.dot:
         case DotInstruction.VPMADDWD:
             return PairProducts(isa.lanes)
         case DotInstruction.SMULL:
-            return LaneProducts()
+            return LaneProducts(step=8 if channels % 8 == 0 else 4)
         case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
             return None
         case _:

@@ -1,4 +1,4 @@
-"""Winograd's minimal filters F(m, 3) in integers: m neighbouring results of three taps from m + 2 products.
+"""Winograd's minimal filters F(m, r) in integers: m neighbouring results of r taps from m + r - 1 products.
 
 Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", sections 4.1 and 4.3, with rows of
 the weights' transform multiplied by what makes them integers: results come out `scale` times too large.
@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-
-TAPS = 3
 
 Matrix = tuple[tuple[int, ...], ...]
 
@@ -35,8 +33,13 @@ class MinimalFilter:
         return len(self.results)
 
     @property
+    def taps(self) -> int:
+        """Taps of the convolution: r."""
+        return len(self.weights[0])
+
+    @property
     def points(self) -> int:
-        """Products of a tile, and numbers that it reads: m + 2."""
+        """Products of a tile, and numbers that it reads: m + r - 1."""
         return len(self.inputs)
 
 
@@ -63,6 +66,14 @@ FOUR = MinimalFilter(
 )
 """F(4, 3), from the points 0, 1, -1, 2, -2 and infinity. With 12 instead of 24 weights stay in int16."""
 
+THREE = MinimalFilter(
+    scale=24,
+    weights=((6, 0, 0, 0), (-4, -4, -4, -4), (-4, 4, -4, 4), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 12)),
+    inputs=FOUR.inputs,
+    results=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 2)),
+)
+"""F(3, 4), from the same points."""
+
 
 @dataclass(frozen=True)
 class TileFilter:
@@ -70,6 +81,11 @@ class TileFilter:
 
     rows: MinimalFilter
     columns: MinimalFilter
+
+    @property
+    def taps(self) -> int:
+        """Taps of the two-dimensional convolution."""
+        return self.rows.taps * self.columns.taps
 
     @property
     def points(self) -> int:

@@ -170,7 +170,7 @@ class Requantise:
                 parts = [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(4)]
             else:
                 parts = split(stored, k.element, 4 * lanes, lanes)
-            for address, part in reversed(list(zip(addresses[first : first + 4], parts, strict=True))):
+            for address, part in reversed(list(zip(addresses[first : first + 4], parts, strict=False))):
                 k.store(k.y, address, part, lanes)
 
     def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:

@@ -1,4 +1,4 @@
-"""A convolution of 3 x 3 by Winograd's minimal filters, exact in integers.
+"""A convolution by Winograd's minimal filters, exact in integers.
 
 A work item is 16 output channels. Their weights are transformed into memory on the stack, which costs little
 beside their products and spares reading four times as many bytes. Then, for some tiles at a time, one matrix
@@ -7,6 +7,7 @@ product a point, and the transform of the results, which become bytes as in othe
 """
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from tvm import tirx
@@ -15,7 +16,7 @@ from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.minimal_filter import TAPS, TileFilter, transform
+from targets.tvm.kernels.minimal_filter import TileFilter, transform
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
@@ -25,7 +26,9 @@ from targets.tvm.tile import cut
 _APART = 32
 """Bytes more than a power of two between planes, so that they are not at the same places of a cache."""
 _SLICE = 64
-"""Input channels whose transformed weights are in memory together."""
+"""Input channels whose transformed weights are in memory together, where there are more than _AT_ONCE."""
+_AT_ONCE = 128
+"""So many input channels are not cut into slices: their sums are then written to memory only once."""
 _SUMS = 128 << 10
 """Bytes of sums that are transformed back together."""
 
@@ -83,10 +86,10 @@ class WinogradKernel:
 
     @property
     def slice(self) -> int:
-        """Input channels whose weights are in memory together: all, where they are used more than once."""
-        if self.together < self.tiles:
+        """Input channels whose weights are in memory together: all of few, or if used more than once."""
+        if self.together < self.tiles or self.inputs <= _AT_ONCE:
             return self.inputs
-        return next(size for size in (_SLICE, 32, 16) if self.inputs % size == 0)
+        return next((size for size in (_SLICE, 32, 16) if self.inputs % size == 0), self.inputs)
 
     @property
     def granule(self) -> int:
@@ -96,7 +99,7 @@ class WinogradKernel:
     @property
     def _slice_bytes(self) -> int:
         """Bytes of the weights of a slice."""
-        return TAPS * TAPS * self.slice * BLOCK
+        return self.tile.taps * self.slice * BLOCK
 
     @property
     def stack(self) -> int:
@@ -105,7 +108,7 @@ class WinogradKernel:
 
     @property
     def _products(self) -> WordProducts:
-        found = word_products(self.isa)
+        found = word_products(self.isa, self.inputs)
         if found is None:
             raise ValueError(f"{self.isa.name} multiplies bytes")
         return found
@@ -132,7 +135,7 @@ class WinogradKernel:
             if self.slice < self.inputs:
                 self._clear(k, memory)
             with k.loop(self.inputs // self.slice) as part:
-                w = k.let((item * self.inputs + part * self.slice) * (TAPS * TAPS * BLOCK))
+                w = k.let((item * self.inputs + part * self.slice) * (self.tile.taps * BLOCK))
                 self._transform_weights(k, memory, w)
                 before = 0
                 for piece in cut(self.tiles, self.together):
@@ -155,12 +158,13 @@ class WinogradKernel:
 
     def _transform_weights(self, k: Emitter, memory: "_Memory", begin: Expr) -> None:
         """Weights lie [slice][tap][input and output channels]: the transform is the same for each element."""
-        size, lanes = self.slice * BLOCK, 2 * self.isa.lanes
+        size, columns = self.slice * BLOCK, self.tile.columns.taps
+        lanes = gcd(size, 2 * self.isa.lanes)
         with k.loop(size // lanes) as vector:
             w = k.let(begin + vector * lanes)
 
             def load(i: int, j: int) -> Expr:
-                return k.let(k.load(k.w, w + (i * TAPS + j) * size, lanes).astype(f"int16x{lanes}"))
+                return k.let(k.load(k.w, w + (i * columns + j) * size, lanes).astype(f"int16x{lanes}"))
 
             found = transform(k, self.tile.rows.weights, self.tile.columns.weights, load)
             for point, value in enumerate(value for values in found for value in values):

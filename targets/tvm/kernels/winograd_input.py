@@ -1,6 +1,8 @@
 """Transforms a convolution's input, tile by tile, for Winograd's minimal filters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 from typing import Any, ClassVar
 
@@ -31,6 +33,11 @@ class WinogradInput(RowKernel):
     written: ClassVar[str] = "transformed"
 
     @property
+    def lanes(self) -> int:
+        """Channels that are transformed together."""
+        return gcd(self.channels, 2 * self.isa.lanes)
+
+    @property
     def plane(self) -> int:
         """Elements from one point to the next."""
         return self.height * self.width * self.channels + _APART
@@ -44,29 +51,32 @@ class WinogradInput(RowKernel):
         """Generate the TIR."""
         k = self.emitter()
         words = k.view("y", "int16")
-        lanes = gcd(self.channels, 2 * self.isa.lanes)
         with k.items() as row, k.loop(self.width) as column:
-            rows = self._places(k, row, 0)
-            columns = self._places(k, column, 1)
+            read = self.reader(k, row, column)
             y = k.let((row * self.width + column) * self.channels)
-            with k.loop(self.channels // lanes) as vector:
-                channel = k.let(vector * lanes)
-
-                def load(i: int, j: int, channel: Expr = channel) -> Expr:
-                    stored = k.load(k.x, rows[i] + columns[j] + channel, lanes)
-                    return k.let(stored.astype(f"int16x{lanes}"))
-
-                found = transform(k, self.tile.rows.inputs, self.tile.columns.inputs, load)
+            with k.loop(self.channels // self.lanes) as vector:
+                channel = k.let(vector * self.lanes)
+                found = transform(k, self.tile.rows.inputs, self.tile.columns.inputs, partial(read, channel))
                 for point, value in enumerate(value for values in found for value in values):
-                    k.store(words, y + channel + point * self.plane, value, lanes)
+                    k.store(words, y + channel + point * self.plane, value, self.lanes)
         return k.function(name)
 
-    def _places(self, k: Emitter, tile: Expr, axis: int) -> list[Expr]:
-        """Bytes from the first row, or column, to each that a tile reads."""
+    def reader(self, k: Emitter, row: Expr, column: Expr) -> Callable[[Expr, int, int], Expr]:
+        """Return what reads channels from one on, of a row and a column of a tile."""
+        rows, columns = self.places(k, row, 0), self.places(k, column, 1)
+
+        def read(channel: Expr, i: int, j: int) -> Expr:
+            stored = k.load(k.x, rows[i] + columns[j] + channel, self.lanes)
+            return k.let(stored.astype(f"int16x{self.lanes}"))
+
+        return read
+
+    def places(self, k: Emitter, tile: Expr, axis: int, step: int = 1) -> list[Expr]:
+        """Bytes from the first row, or column, to each that a tile reads: `step` for each of its points."""
         one = (self.tile.rows, self.tile.columns)[axis]
         stride, reach = (self.x.row, self.x.pixel)[axis], self.reach[axis]
         tiles = (self.height, self.width)[axis]
-        first, last = tile * one.outputs, tirx.const(reach - 1, "int64")
-        inside = (tiles - 1) * one.outputs + one.points <= reach
-        places = [first + i for i in range(one.points)]
+        first, last = tile * (one.outputs * step), tirx.const(reach - 1, "int64")
+        inside = ((tiles - 1) * one.outputs + one.points) * step <= reach
+        places = [first + i for i in range(one.points * step)]
         return [k.let((place if inside else tirx.min(place, last)) * stride) for place in places]

@@ -96,11 +96,11 @@ class PairProducts:
 
 @dataclass(frozen=True)
 class LaneProducts:
-    """ARM: smlal, with the activation from one lane of a register of eight."""
+    """ARM: smlal, with the activation from one lane of a register of eight, or of four."""
 
+    step: int
     lanes: int = 4
     granule: int = 1
-    step: int = 8
     places: int = 5
     """Their sums take 20 registers, their activations 5, weights 2, and LLVM moves some ahead."""
     cost: float = 0.28
@@ -108,7 +108,7 @@ class LaneProducts:
     """Three instructions for 16 products."""
 
     def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
-        """Load eight channels of each place, then go over them."""
+        """Load the channels of each place, then go over them."""
         loaded = [k.let(k.load(x, begin, self.step)) for begin in at]
         for channel in range(self.step):
             eights = [k.let(k.load(w, weights + (channel * BLOCK + n * 8), 8)) for n in range(BLOCK // 8)]

@@ -1,5 +1,6 @@
 """A file appears completely or not at all, and nothing is left beside it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,17 @@ def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
     with replacing(longest) as scratch:
         scratch.write_text("all of it")
     assert longest.read_text() == "all of it"
+
+
+@pytest.mark.parametrize("by_a_link", [False, True])
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path, by_a_link: bool) -> None:
+    """As root one would otherwise remove /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with (
+        pytest.raises(FileExistsError, match="a pipe or a device"),
+        replacing(tmp_path / ("link" if by_a_link else "pipe")),
+    ):
+        pytest.fail("nothing is written")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()

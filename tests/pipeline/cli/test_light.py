@@ -10,7 +10,10 @@ import pytest
 from pipeline.cli.app import program
 from tests.conftest import ROOT
 
-HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography")
+HEAVY = (
+    *("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography"),
+    *("markdown_it", "pygments", "attr"),
+)
 """Modules that no command loads before it is known that there is work to do."""
 
 MISTYPED = (

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from targets.tvm import winograd_layer
 from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
@@ -30,6 +31,12 @@ WINDOWS = (
     SlidingWindow((1, 1), (2, 2)),
     SlidingWindow((3, 1), (1, 1), (1, 0)),
 )
+
+
+@pytest.fixture(autouse=True)
+def multiplied_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first convolution is not transformed, so that its windows are gathered without dot product too."""
+    monkeypatch.setattr(winograd_layer, "TILES_OF_PHASES", ())
 
 
 def network(side: int, channels: int) -> IntegerGraph:

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from targets.tvm import winograd_layer
 from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
-from targets.tvm.kernels.minimal_filter import FOUR, TWO, MinimalFilter, TileFilter
+from targets.tvm.kernels.minimal_filter import FOUR, THREE, TWO, MinimalFilter, TileFilter
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.lower import lower
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
-from targets.tvm.winograd_layer import MOST_INPUTS, TILES, is_exact
+from targets.tvm.winograd_layer import MOST_INPUTS, TILES, TILES_OF_PHASES, is_exact
 from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_and_more
+from tests.targets.tvm.extreme_convolutions import INT32, convolution, with_bias
 from tests.targets.tvm.random_graphs import ZERO_POINTS
 
-INT32 = 1 << 31
 PAD = SlidingWindow((3, 3), pad=(1, 1))
 NUMBERS = st.integers(-1000, 1000)
 
@@ -32,40 +32,29 @@ def size(tile: TileFilter) -> str:
     return f"{tile.rows.outputs}x{tile.columns.outputs}"
 
 
-@pytest.mark.parametrize("one", [TWO, FOUR], ids=["F(2, 3)", "F(4, 3)"])
+@pytest.mark.parametrize("one", [TWO, FOUR, THREE], ids=["F(2, 3)", "F(4, 3)", "F(3, 4)"])
 @given(st.data())
 def test_a_minimal_filter_is_a_convolution(one: MinimalFilter, data: st.DataObject) -> None:
-    taps, inputs = (np.array(data.draw(st.tuples(*[NUMBERS] * n))) for n in (3, one.points))
+    taps, inputs = (np.array(data.draw(st.tuples(*[NUMBERS] * n))) for n in (one.taps, one.points))
     products = (np.array(one.weights) @ taps) * (np.array(one.inputs) @ inputs)
-    expected = [inputs[i : i + 3] @ taps for i in range(one.outputs)]
+    expected = [inputs[i : i + one.taps] @ taps for i in range(one.outputs)]
     assert (np.array(one.results) @ products == one.scale * np.array(expected)).all()
 
 
-@pytest.mark.parametrize("tile", TILES, ids=size)
+@pytest.mark.parametrize("tile", [*TILES, *TILES_OF_PHASES], ids=size)
 def test_what_is_not_a_power_of_two_can_be_undone(tile: TileFilter) -> None:
     assert tile.scale % tile.power == 0
     assert tile.scale // tile.power * tile.inverse % (1 << 32) == 1
 
 
-@pytest.mark.parametrize("tile", TILES, ids=size)
+@pytest.mark.parametrize("tile", [*TILES, *TILES_OF_PHASES], ids=size)
 def test_transforms_of_any_bytes_fit_16_bits(tile: TileFilter) -> None:
-    """Also every sum on the way: it has fewer terms."""
-    for rows, columns in (tile.rows.weights, tile.columns.weights), (tile.rows.inputs, tile.columns.inputs):
-        largest = max(sum(map(abs, row)) for row in rows) * max(sum(map(abs, row)) for row in columns)
-        assert largest * (128 if rows is tile.rows.weights else 255) < 1 << 15
-
-
-def convolution(x: Tensor, channels: int, window: SlidingWindow, random: np.random.Generator) -> Conv:
-    """Weights at both ends, sums that are spread over the bytes of the result."""
-    weight = random.choice(np.array([-127, -1, 0, 127], np.int8), (channels, x.channels, *window.kernel))
-    if random.integers(2):
-        weight[:] = random.choice([-127, 127])  # the largest sums there are
-    sides = zip((x.height, x.width), window.pad, window.kernel, window.stride, strict=True)
-    height, width = ((length + 2 * pad - kernel) // stride + 1 for length, pad, kernel, stride in sides)
-    gain = random.uniform(0.5, 2, channels) / (100 * weight[0].size ** 0.5)
-    bias = random.integers(-1000, 1000, channels).astype(np.int32)
-    output = Tensor(f"{x.name}'", height, width, channels, (int(random.choice([0, 3, 128, 255])),))
-    return Conv(f"of {x.name}", x, output, weight, bias, gain.astype(np.float32), window)
+    weights = np.kron(np.array(tile.rows.weights), np.array(tile.columns.weights))
+    inputs = np.kron(np.array(tile.rows.inputs), np.array(tile.columns.inputs))
+    for transform, low, high in (weights, -128, 127), (inputs, 0, 255), (inputs, -128, 127):
+        for row in transform:
+            smallest, largest = (np.where(row > 0, *ends) @ row for ends in ((low, high), (high, low)))
+            assert -(1 << 15) <= smallest <= largest < 1 << 15
 
 
 def network(x: Tensor, convolutions: list[Conv], random: np.random.Generator) -> IntegerGraph:
@@ -135,12 +124,12 @@ def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerG
     return network(x, [op], random), op
 
 
-@pytest.mark.parametrize(("side", "channels"), [(8, 128), (41, 32)])
+@pytest.mark.parametrize(("side", "channels"), [(8, 256), (41, 32)])
 def test_weights_in_slices_and_tiles_in_groups(side: int, channels: int) -> None:
     graph, _ = one(side, channels)
     isa = native("avx2")
     (kernel,) = filters(graph, isa)
-    assert (kernel.slice < kernel.inputs) is (channels == 128)
+    assert (kernel.slice < kernel.inputs) is (channels == 256)
     assert (kernel.together < kernel.tiles) is (side == 41)
     check(graph, isa)
 
@@ -149,15 +138,6 @@ def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
     """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
     assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
-
-
-def with_bias(op: Conv, largest: int, sign: int) -> Conv:
-    """The same with weights of one sign, so that the sum of an image of 255 is `largest` in one direction."""
-    weight = np.full_like(op.weight, 127 * sign)
-    reached = 127 * sign * (255 - op.input.zero) * weight[0].size
-    bias = np.full(len(weight), sign * largest - reached, np.int64)
-    gain = np.full(len(weight), 100 / largest, np.float32)
-    return replace(op, weight=weight, bias=bias.astype(np.int32), multiplier=gain)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
