@@ -25,6 +25,7 @@ def begin_with_a_convolution(graph: onnx.GraphProto, start: Start, say: Callable
         start = _turn_back(graph, start)
     if start.border is not None:
         start = _pad_again(graph, start, start.border)
+    _count_images_behind(graph, start.tensor)
     first = _only_convolution(graph, start.tensor)
     if first is None:
         readers = sorted({node.op_type for node in graph.node if start.tensor in node.input})
@@ -84,6 +85,41 @@ def _add_to_bias(graph: onnx.GraphProto, node: onnx.NodeProto, value: NDArray[np
     old = _values(graph)[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(len(weight))
     bias = _constant(graph, f"{node.output[0]}/bias", (old + added).astype(np.float32))
     node.input[:] = [*node.input[:2], bias]
+
+
+def _count_images_behind(graph: onnx.GraphProto, tensor: str) -> None:
+    """Let what asks a tensor for the number of images ask the only other reader's result.
+
+    Exporters ask the input, which then had two readers.
+    """
+    asking = [node for node in graph.node if node.op_type == "Shape" and tensor in node.input]
+    others = [node for node in graph.node if tensor in node.input and node.op_type != "Shape"]
+    if not asking or len(others) != 1 or not all(_asks_for_images(graph, node) for node in asking):
+        return
+    (other,) = others
+    if not _is_plain(graph, other):
+        return
+    for node in asking:
+        node.input[0] = other.output[0]
+    nodes = [other, *(node for node in graph.node if node.output != other.output)]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _asks_for_images(graph: onnx.GraphProto, shape: onnx.NodeProto) -> bool:
+    """Whether only the first number of a shape is read."""
+    if attribute(shape, "start", 0) == 0 and attribute(shape, "end", None) == 1:
+        return True
+    values = _values(graph)
+
+    def is_first(node: onnx.NodeProto) -> bool:
+        given = [values[name].ravel().tolist() if name in values else None for name in node.input[1:]]
+        return (node.op_type == "Gather" and given[0] == [0]) or (
+            node.op_type == "Slice" and given[:2] == [[0], [1]]
+        )
+
+    return all(is_first(node) for node in graph.node if shape.output[0] in node.input)
 
 
 def _only_convolution(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:

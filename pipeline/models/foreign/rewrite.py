@@ -59,7 +59,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     keep_the_batch_at_the_end(model)
     fix_the_size(model, source.layout, source.input_shape)
     if fixed_batch(model) is not None:
-        model = folded(model, source.path)  # shapes computed from the fixed batch size become constants
+        model = folded(model, source.path, fuse=False)  # shapes computed from the batch size become constants
     with refusals(source.path):
         free_the_batch(model)
     model = folded(model, source.path)
@@ -79,8 +79,8 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     drop_ending(model, say)
     write_powers_as_products(model)
     write_means_as_pooling(model)
-    write_reshapes_as_flatten(model)
     with refusals(source.path):
+        write_reshapes_as_flatten(model)
         write_flattening_in_order(model)
     write_transposed_as_convolutions(model)
     drop_unused(model)

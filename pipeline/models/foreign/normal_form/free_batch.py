@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
+from pipeline.models.foreign.normal_form.moved_images import free_moved_reshapes, moves_images
 from pipeline.models.foreign.replaced_nodes import replace_nodes
+from targets.runtime.exact.session import is_from_onnxruntime
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "PRelu", "Where"})
 
@@ -23,13 +25,15 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
 
 def free_the_batch(model: onnx.ModelProto) -> None:
     """Make the first dimension of the input and outputs dynamic, and the shapes that repeat it."""
-    images = fixed_batch(model)
+    images = fixed_batch(model) or (1 if _is_open_for_one_only(model) else None)
+    _repeat_constants_for_every_image(model, images)
     if images is not None:
+        freed = free_moved_reshapes(model, images) if moves_images(model) else set()
         known = shapes(model, _of_interest(model), images)
         constants = {tensor.name: tensor for tensor in model.graph.initializer}
         made: dict[str, list[onnx.NodeProto]] = {}
         for node in list(model.graph.node):
-            if node.op_type == "Reshape" and node.input[1] in constants:
+            if node.op_type == "Reshape" and node.input[1] in constants and node.output[0] not in freed:
                 _free_reshape(model, node, known)
             elif node.op_type == "Squeeze" and len(node.input) == 1:
                 _free_squeeze(model, node, known)
@@ -40,11 +44,28 @@ def free_the_batch(model: onnx.ModelProto) -> None:
             elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
                 made[node.output[0]] = [*_free_resize(model, node, known), node]
         replace_nodes(model.graph, made)
-    _repeat_constants_for_every_image(model, images)
     for value in [*model.graph.input, *model.graph.output]:
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]
+
+
+def _is_open_for_one_only(model: onnx.ModelProto) -> bool:
+    """Whether the input takes any number of images, but shapes inside are those of one.
+
+    An exporter writes that if it is told of a dynamic batch, and the network reads its size as a number.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    reshapes = [node for node in model.graph.node if node.op_type == "Reshape" and node.input[1] in constants]
+    if not any((numpy_helper.to_array(constants[node.input[1]]) > 0).all() for node in reshapes):
+        return False
+    try:
+        shapes(model, [model.graph.output[0].name], 2)
+    except Exception as error:
+        if not is_from_onnxruntime(error):
+            raise
+        return True
+    return False
 
 
 def _repeat_constants_for_every_image(model: onnx.ModelProto, images: int | None) -> None:

@@ -113,6 +113,18 @@ def mirrored() -> Begin:
     return [pad, conv("a")], {"pads": np.array([0, 0, 2, 3, 0, 0, 0, 1]), **kernel()}
 
 
+def counted() -> Begin:
+    """A class token for each image, whose number is asked of the input (vision transformers)."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["size"], start=0, end=1),
+        conv("x", "maps"),
+        helper.make_node("Concat", ["size", "one_token"], ["tokens"], axis=0),
+        helper.make_node("Expand", ["token", "tokens"], ["every_token"]),
+        helper.make_node("Concat", ["every_token", "maps"], ["last"], axis=2),
+    ]
+    return nodes, {"one_token": np.array([6, 1, 30]), "token": floats(1, 6, 1, 1), **kernel()}
+
+
 def never_turned() -> Begin:
     """NHWC, with something in front of its Transpose that is no step of a normalisation."""
     bent = helper.make_node("Clip", ["x", "least"], ["turnable"])
@@ -125,6 +137,7 @@ CASES: dict[str, tuple[Callable[[], Begin], Sequence[int | str], bool]] = {
     "NHWC, padded, then BGR, then centred": (padded_before_its_mean, NHWC, True),
     "BGR by Gather": (gathered, NCHW, True),
     "a pool": (pooled, NCHW, False),
+    "images counted": (counted, NCHW, True),
     "groups": (grouped, NCHW, True),
     "two branches": (branched, NCHW, False),
     "padded and pooled": (padded_and_pooled, NCHW, False),
