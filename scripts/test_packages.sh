@@ -13,6 +13,8 @@ pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null ||
 gst-inspect-1.0 --exists videotestsrc 2>/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 command -v lintian >/dev/null || missing+=(lintian)                                # packages for Debian
 command -v skopeo >/dev/null || missing+=(skopeo)                                  # container images, read by others
+command -v umoci >/dev/null || missing+=(umoci)                                    # the same, unpacked
+command -v nix-instantiate >/dev/null || missing+=(nix-bin)                        # a recipe of docs/integrate.md
 command -v slurmctld >/dev/null || missing+=(slurm-wlm)                            # jobs as workers
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing+=(iproute2)             # machines with networks of their own
 [ ${#missing[@]} = 0 ] && exit 0

@@ -23,19 +23,13 @@ from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from tests.conftest import ROOT
+from tests.integrate_page import program
 from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
 from tests.targets.tvm.qdq_model import small_classifier
 
-PAGE = (ROOT / "docs" / "integrate.md").read_text()
 GRAY = np.full((720, 1280), 128, np.uint8)
 CPP = shutil.which("g++") or shutil.which("clang++")
-
-
-def program(language: str) -> str:
-    (found,) = re.findall(rf"```{re.escape(language)}\n(.*?)```", PAGE, re.DOTALL)
-    assert len(found.splitlines()) <= 32
-    return str(found)
 
 
 @pytest.fixture(scope="module")

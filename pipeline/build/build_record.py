@@ -15,20 +15,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from pipeline.build.given_settings import GivenSettings
 from pipeline.build.stage_run import StageRun
 from pipeline.cache.atomic import replacing
 from pipeline.cache.digest import RememberedDigests, file_digest, value_digest
 from pipeline.cache.remembered_code import is_settled
-from pipeline.cache.store import FINISHED, Store, writing
+from pipeline.cache.store import FINISHED, Store
 from pipeline.cache.surroundings import surroundings
 from pipeline.cache.untouched import footing, look
-from pipeline.config import BuildConfig
+from pipeline.data.embedded import NAMED
 from pipeline.reading.json_text import bounded_json
 from pipeline.reading.plain_file import read_plain
 from pipeline.reading.reading_limits import REPORT_BYTES
 
 if TYPE_CHECKING:
     from pipeline.build.plan import Build
+    from pipeline.config import BuildConfig
     from pipeline.stages.artifacts import StageOutput
 
 WARNINGS = "edgec.data"
@@ -84,24 +86,38 @@ class RecordedBuild:
 class BuildRecord:
     """The place of a build's record. Create it before anything is read, and `save` when all is published."""
 
-    def __init__(self, config: BuildConfig) -> None:
-        self._config = config
+    def __init__(self, given: GivenSettings) -> None:
+        self._given = given
         self._started = time.time_ns()
-        self._store = config.out / "store"
-        settings = value_digest(config.model_dump_json())
-        self._file = self._store / FINISHED / f"{settings[:32]}.json"
         self._around = ""
-        with suppress(OSError):  # such as a working folder that is gone
-            self._around = surroundings()
-        self._footing = {place: footing(place) for place in _named(config)}
+        self._can_be_recorded = False
+        self._footing: dict[Path, tuple[int, int] | None] = {}
         self._warned: list[str] = []
+        with suppress(OSError, ValueError, RecursionError):  # such as a working folder that is gone
+            self._identity = given.identity
+            self._store = given.out / "store"
+            self._file = self._store / FINISHED / f"{given.digest[:32]}.json"
+            self._around = surroundings()
+
+    def load(self) -> "BuildConfig":
+        """Return the checked settings. Raises UsageError for values that are not allowed.
+
+        A build is recorded if it has to do with this machine and what its settings name only.
+        """
+        config = self._given.load()
+        self._footing = {place: footing(place) for place in _named(config, self._given.file)}
+        others = (config.device, config.calibration.quantized)
+        if self._around and others == (None, None) and not config.package:
+            with suppress(OSError):
+                self._can_be_recorded = self._given.identity == self._identity
+        return config
 
     def unchanged(self) -> tuple[RecordedBuild, tuple[StageRun, ...]] | None:
         """Return the build that was finished, if all is as it was, after comparing every byte of its results.
 
         What it used is marked as used, as by a build.
         """
-        if not self._can_be_recorded:
+        if not self._around:
             return None
         try:
             checksum, around, content = bounded_json(read_plain(self._file, REPORT_BYTES))
@@ -190,26 +206,19 @@ class BuildRecord:
         with suppress(OSError):
             self._write(replace(done, shown={**dict(newest), terminal: text}))
 
-    @property
-    def _can_be_recorded(self) -> bool:
-        """Whether the build has to do with this machine, its settings and the files that they name only."""
-        config = self._config
-        others = (config.device, config.calibration.quantized)
-        return bool(self._around) and others == (None, None) and not config.package
-
     def _write(self, done: RecordedBuild) -> None:
         content = [self._around, asdict(done)]
-        with writing(self._store):
-            self._file.parent.mkdir(exist_ok=True)
-            with replacing(self._file) as scratch:
-                scratch.write_text(json.dumps([value_digest(content), *content]))
+        self._file.parent.mkdir(exist_ok=True)
+        with replacing(self._file) as scratch:
+            scratch.write_text(json.dumps([value_digest(content), *content]))
 
 
-def _named(config: BuildConfig) -> list[Path]:
-    """Return the places that the settings name."""
+def _named(config: "BuildConfig", file: Path | None) -> list[Path]:
+    """Return the places that the settings name, or would name if they were there: see `relative_to`."""
+    beside = [] if file is None else [file.parent / name for name in NAMED]
     named = (config.data, config.checkpoint, config.signing_key, config.soak, config.power_modes)
     model = Path(config.model)
-    return [place for place in (*named, model, model.with_suffix(".toml")) if place is not None]
+    return [place for place in (*named, *beside, model, model.with_suffix(".toml")) if place is not None]
 
 
 def _state(found: RecordedBuild, place: str) -> list[object] | None:

@@ -23,6 +23,7 @@ from pipeline.report.limits import GateLimits
 from pipeline.stages.image_set import ModelImages
 from targets.base import Target
 from targets.registry import find_target
+from targets.runtime.bundle.manifest import CONTROL
 from targets.runtime.measure import Settings
 
 AUTO = "auto"
@@ -148,6 +149,12 @@ class Request:
 
     def _classes(self) -> int:
         names = self.dataset.classes
+        wrong = next((name for name in names if CONTROL.search(name) or len(name.splitlines()) > 1), None)
+        if wrong is not None:
+            raise DataError(
+                f"The class {wrong!r} of {self.dataset.location} has a line break or another control"
+                " character, so that lists of classes, one a line, would name others. Rename that class."
+            )
         try:
             return self.model.classes_for(len(names))
         except DataError as error:

@@ -1,7 +1,6 @@
 """edgec build and export: the same build, run to its end or to one of its products."""
 
 import json
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,12 +22,13 @@ from pipeline.cli.console import kind_of, make_progress, say, say_json, say_text
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from pipeline.build.given_settings import GivenSettings
     from pipeline.config import BuildConfig
 
 
-@with_build_options()
+@with_build_options(unchecked=True)
 def build(
-    chosen: "BuildConfig",
+    given: "GivenSettings",
     on: options.On = None,
     as_json: options.Json = False,
 ) -> None:
@@ -38,12 +38,13 @@ def build(
     """
     from pipeline.build.build_record import BuildRecord
 
-    record = None if on is not None else BuildRecord(chosen)
-    if record is not None and (known := record.unchanged()) is not None:
+    record = BuildRecord(given)
+    if on is None and (known := record.unchanged()) is not None:
         from pipeline.cli.build_again import say_again
 
         say_again(record, *known, as_json)
         return
+    chosen = record.load()
     from pipeline.build.board_pool import on_boards_alike
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
@@ -60,7 +61,7 @@ def build(
         _build_on_all(chosen, devices, as_json)
         return
     progress = make_progress(as_json)
-    with open_workers(on) as workers, record.watching() if record is not None else nullcontext():
+    with open_workers(on) as workers, record.watching():
 
         def published(config: "BuildConfig") -> tuple[Build, Path]:
             built = Build(config, progress, workers)
@@ -77,7 +78,7 @@ def build(
         shown[kind_of(console)] = text = report_text(report, console)
         say_text(text, console)
         say_results(one.steps, bundle)
-    if record is not None:
+    if on is None:
         record.save(one, bundle, published_files(one, one.name), code_of(report), shown)
     end_with(report)
 

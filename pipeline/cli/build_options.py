@@ -3,14 +3,13 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pipeline.cli import options
 
-if TYPE_CHECKING:
-    from pipeline.config import BuildConfig
-
 P = ParamSpec("P")
+S = TypeVar("S")
+"""The settings, checked or not."""
 
 OPTIONS = {
     "model": options.Model,
@@ -32,24 +31,26 @@ KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized", "p
 
 
 def with_build_options(
-    *, without: tuple[str, ...] = ()
-) -> Callable[[Callable[Concatenate["BuildConfig", P], None]], Callable[..., None]]:
+    *, without: tuple[str, ...] = (), unchecked: bool = False
+) -> Callable[[Callable[Concatenate[S, P], None]], Callable[..., None]]:
     """Add the options of a build to a command, except for those in `without`.
 
     The command gets the configuration, made of these options and the file given by --config, as its first
-    argument. Raises UsageError when it is run with values that are not allowed.
+    argument; `unchecked`: the GivenSettings. Raises UsageError when it is run with values that are not
+    allowed.
     """
     names = [name for name in OPTIONS if name not in without]
 
-    def decorate(command: Callable[Concatenate["BuildConfig", P], None]) -> Callable[..., None]:
+    def decorate(command: Callable[Concatenate[S, P], None]) -> Callable[..., None]:
         @wraps(command)
         def run(*args: P.args, **given: P.kwargs) -> None:
-            from pipeline.config import BuildConfig, load_config
+            from pipeline.build.given_settings import GivenSettings
 
             chosen = {name: given.pop(name) for name in names}
             file = chosen.pop("config")
             asked = {KEYS.get(name, name): value for name, value in chosen.items()}
-            command(load_config(BuildConfig, file, asked), *args, **given)  # type: ignore[arg-type]
+            settings = GivenSettings(file, asked)  # type: ignore[arg-type]
+            command(settings if unchecked else settings.load(), *args, **given)  # type: ignore[arg-type]
 
         own = list(inspect.signature(command).parameters.values())[1:]
         shared = [

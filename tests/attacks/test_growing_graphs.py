@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
@@ -13,8 +14,10 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign import rewrite, tried_apart
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.graph_size import is_bounded
+from pipeline.models.foreign.logits_output import drop_ending
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
-from pipeline.models.foreign.onnx_file import read_onnx
+from pipeline.models.foreign.normalisation import take_normalisation
+from pipeline.models.foreign.onnx_file import image_input, read_onnx
 from pipeline.models.foreign.simplify import drop_unused
 from tests.attacks.growing import (
     averaged,
@@ -150,6 +153,48 @@ def lines_run(work: Callable[[], None]) -> int:
 @pytest.mark.parametrize("work", [name_every_node, drop_unused])
 def test_the_work_grows_no_faster_than_a_chain_of_relus(work: Callable[[onnx.ModelProto], None]) -> None:
     short, long = (lines_run(lambda n=n: work(network(*chain("Relu", n)))) for n in (200, 400))  # type: ignore[misc]
+    assert long < 2.5 * short
+
+
+def with_ending(softmaxes: int) -> onnx.ModelProto:
+    model = network(node("Identity", ["r"], ["q"]))
+    model.graph.node[-1].output[0] = "s0"
+    names = [f"s{n}" for n in range(softmaxes)] + ["y"]
+    model.graph.node.extend(node("Softmax", [x], [y]) for x, y in pairwise(names))
+    return model
+
+
+def with_normalisation(steps: int) -> onnx.ModelProto:
+    model = network(node("Identity", ["r"], ["q"]), half=np.full(1, 0.5, np.float32))
+    names = ["x"] + [f"s{n}" for n in range(steps)]
+    model.graph.node[0].input[0] = names[-1]
+    whole = [node("Sub", [x, "half"], [y]) for x, y in pairwise(names)] + list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(whole)
+    return model
+
+
+def test_what_stands_behind_the_logits_is_left_out_in_proportion_to_it() -> None:
+    def work(model: onnx.ModelProto) -> None:
+        drop_ending(model, lambda _: None)
+        assert [one.op_type for one in model.graph.node[-2:]] == ["Flatten", "Gemm"]
+        assert model.graph.output[0].name == "s0"
+
+    models = [with_ending(n) for n in (200, 400)]
+    short, long = (lines_run(lambda m=m: work(m)) for m in models)  # type: ignore[misc]
+    assert long < 2.5 * short
+
+
+def test_a_normalisation_is_taken_in_proportion_to_its_steps(tmp_path: Path) -> None:
+    path = save(with_normalisation(10), tmp_path)
+    source = described(path, Description(fit="pad"))
+
+    def work(model: onnx.ModelProto, steps: int) -> None:
+        start = take_normalisation(model, source, image_input(model, path))
+        assert start.tensor == model.graph.node[0].input[0] == f"s{steps - 1}"
+
+    models = {n: with_normalisation(n) for n in (200, 400)}
+    short, long = (lines_run(lambda n=n, m=m: work(m, n)) for n, m in models.items())  # type: ignore[misc]
     assert long < 2.5 * short
 
 

@@ -1,6 +1,6 @@
 """Turns the output of a foreign graph into the `logits` that every later stage reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.ending import MAPS, SHAPES_ONLY, last_functions, turn_to_the_end
 from pipeline.models.foreign.normal_form.known_shapes import shapes
 from pipeline.models.foreign.normal_form.unique_names import our_free_name, their_name
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 from pipeline.task import Task
 
 SCORES_LOST = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
@@ -38,21 +39,27 @@ def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
 
 def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
     """Remove functions after the logits, such as Softmax, and report that: the order of classes is kept."""
-    for node in list(last_functions(model, model.graph.output[0].name)):
+    functions = list(last_functions(model, model.graph.output[0].name))
+    for node in functions:
         say(f"import: the last {node.op_type} is left out; it does not change the order of classes")
-        _leave_out(model, node)
+    _leave_out(model, functions)
     turn = turn_to_the_end(model, model.graph.output[0].name)
     if turn is not None:
         say("import: the last Transpose is left out; classes are the second dimension, not the last")
-        _leave_out(model, turn)
+        _leave_out(model, [turn])
 
 
-def _leave_out(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
-    model.graph.node.remove(node)
+def _leave_out(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Take nodes out, which are given from the last to the first: who read them reads what they read."""
+    before: dict[str, str] = {}
+    for node in reversed(nodes):
+        before[node.output[0]] = before.get(node.input[0], node.input[0])
+    replace_nodes(model.graph, dict.fromkeys(before, ()))
     for reader in model.graph.node:
-        reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
-    if model.graph.output[0].name == node.output[0]:
-        model.graph.output[0].name = node.input[0]
+        if not before.keys().isdisjoint(reader.input):
+            reader.input[:] = [before.get(name, name) for name in reader.input]
+    output = model.graph.output[0]
+    output.name = before.get(output.name, output.name)
 
 
 def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[[str], None]) -> None:
@@ -79,13 +86,15 @@ def _is_one_vector(sides: list[int | str]) -> bool:
 
 def _check_numbers(model: onnx.ModelProto, source: ForeignModel) -> None:
     """Leave out a last Cast to float64; raise CheckpointError where no class has a score of its own."""
-    last = _producer(model)
+    producers = {name: node for node in model.graph.node for name in node.output}
+    last, casts = producers.get(model.graph.output[0].name), []
     while last is not None and last.op_type == "Cast" and attribute(last, "to") == TensorProto.DOUBLE:
-        _leave_out(model, last)
-        last = _producer(model)
+        casts.append(last)
+        last = producers.get(last.input[0])
+    _leave_out(model, casts)
     named = last
     while last is not None and last.op_type in SHAPES_ONLY:
-        last = next((node for node in model.graph.node if last.input[0] in node.output), None)
+        last = producers.get(last.input[0])
     lost = last is not None and last.op_type in SCORES_LOST
     output = model.graph.output[0].type.tensor_type
     output.ClearField("elem_type")
@@ -110,10 +119,6 @@ def _in_front(node: onnx.NodeProto, source: ForeignModel) -> str:
     if is_computed(onnx.load(source.path, load_external_data=False), scores):
         return f"Name what is in front of that in {description_file(source.path)}: output = {scores!r}."
     return "Export the network without what stands behind its scores."
-
-
-def _producer(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    return next((node for node in model.graph.node if model.graph.output[0].name in node.output), None)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.TypeProto.Tensor:

@@ -18,6 +18,7 @@ from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
 from pipeline.models.foreign.rehearsal import rehearse_shapes
+from pipeline.models.foreign.replaced_nodes import replace_nodes
 from pipeline.models.foreign.simplify import folded
 from targets.runtime.preprocess import Preprocessing
 
@@ -85,13 +86,19 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
         order[::-1] if source.colors == "BGR" else order,
         source.layout == "NHWC",
     )
-    while True:
-        readers = [node for node in model.graph.node if start.tensor in node.input]
-        step = _step(readers[0], start, constants) if len(readers) == 1 else None
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in dict.fromkeys(node.input):
+            readers.setdefault(name, []).append(node)
+    taken: dict[str, tuple[onnx.NodeProto, ...]] = {}
+    while len(reading := readers.get(start.tensor, [])) == 1:
+        step = _step(reading[0], start, constants)
         if step is None:
-            return start
-        start = start.behind(readers[0].output[0], step)
-        model.graph.node.remove(readers[0])
+            break
+        start = start.behind(reading[0].output[0], step)
+        taken[start.tensor] = ()
+    replace_nodes(model.graph, taken)
+    return start
 
 
 def normalises_itself(path: Path, layout: str, channels: int) -> bool:

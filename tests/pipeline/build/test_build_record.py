@@ -13,11 +13,11 @@ import pytest
 from benchmarks.damage import make_input
 from pipeline.build import build_record
 from pipeline.build.build_record import BuildRecord
+from pipeline.build.given_settings import GivenSettings
 from pipeline.cache import surroundings
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import RememberedDigests
 from pipeline.cli.app import run
-from pipeline.config import BuildConfig, load_config
 from targets.reach import emulator
 
 Capture = pytest.CaptureFixture[str]
@@ -50,7 +50,7 @@ def command(folder: Path, *options: str) -> list[str]:
 
 
 def record(folder: Path, **options: object) -> BuildRecord:
-    return BuildRecord(load_config(BuildConfig, folder / "build.toml", options))
+    return BuildRecord(GivenSettings(folder / "build.toml", options))
 
 
 @pytest.fixture
@@ -212,6 +212,26 @@ SETTINGS: tuple[dict[str, object], ...] = (
 @pytest.mark.parametrize("options", SETTINGS)
 def test_other_settings_are_another_build(done: Path, options: dict[str, object]) -> None:
     assert record(done, **options).unchanged() is None
+
+
+def test_an_edited_file_of_settings_is_another_build(done: Path) -> None:
+    file = done / "build.toml"
+    text = file.read_text()
+    file.write_text(text.replace("images = 8", "images = 7"))
+    assert not is_known(done)
+    file.write_text(text)
+    assert is_known(done)
+
+
+@pytest.mark.parametrize("option", [None, Path("there"), Path("~/there")])
+@pytest.mark.parametrize("line", ["", 'out = "results"', 'out = "~/results"', 'out = "/tmp/results"'])
+@pytest.mark.parametrize("with_file", [False, True])
+def test_the_folder_of_results_is_that_of_the_checked_settings(
+    tmp_path: Path, option: Path | None, line: str, with_file: bool
+) -> None:
+    (tmp_path / "build.toml").write_text(line)
+    given = GivenSettings(tmp_path / "build.toml" if with_file else None, {"out": option})
+    assert given.out == given.load().out
 
 
 def _package(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -88,17 +88,22 @@ def make_bundle(jetson_files: dict[str, bytes], tmp_path: Path) -> MakeBundle:
     return make
 
 
-@pytest.fixture(scope="session")
-def cpu_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of a small network for this processor."""
-    folder = tmp_path_factory.mktemp("for a CPU")
-    files = PackedNetwork(write_network(folder, or_skip(host_isa))).files()
+def write_cpu_bundle(network: PackedNetwork, machine: str, folder: Path) -> Path:
+    """Write a bundle with libedgec and the service for a machine."""
+    files = network.files()
     manifest = Manifest.parse(files.pop(NAME).decode())
-    machine = platform.machine()
     files |= embedding(machine)
     files["runtime/embedded_network.py"] = Path(embedded_network.__file__).read_bytes()
     files[f"bin/{SERVICE}"] = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files[NAME] = replace(manifest, files=digests).to_json().encode()
-    pack(files, folder / "tiny-host.edgec", "tiny-host")
-    return folder / "tiny-host.edgec"
+    pack(files, folder / "tiny.edgec", "tiny")
+    return folder / "tiny.edgec"
+
+
+@pytest.fixture(scope="session")
+def cpu_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small network for this processor."""
+    folder = tmp_path_factory.mktemp("for a CPU")
+    network = PackedNetwork(write_network(folder, or_skip(host_isa)))
+    return write_cpu_bundle(network, platform.machine(), folder)

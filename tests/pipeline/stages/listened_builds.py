@@ -26,6 +26,7 @@ import onnx
 from benchmarks.damage import make_input
 from pipeline import stages
 from pipeline.build.build_record import BuildRecord
+from pipeline.build.given_settings import GivenSettings
 from pipeline.build.plan import Build
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
@@ -270,9 +271,15 @@ def main(folder: Path) -> None:
             "weights": _files_of_weights(made),
             "stages": [step.stage for step in made.steps],
             "heard": listener.heard,
-            "places": sorted(map(str, map(Path.resolve, BuildRecord(made.config).places(made)))),
+            "places": sorted(map(str, map(Path.resolve, _places(made, options)))),
         }
     sys.stdout.write(json.dumps(found, default=str))
+
+
+def _places(made: Build, options: Options) -> set[Path]:
+    record = BuildRecord(GivenSettings(None, FEW | options))
+    record.load()
+    return record.places(made)
 
 
 def _files_of_weights(made: Build) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -162,4 +163,8 @@ def test_two_networks_in_eight_threads_race_and_leak_nothing(
     flags += ["-std=gnu11", f"-I{LIBRARY}", f"-I{NATIVE}", *definitions(platform.machine())]
     sources = [HERE / "many_threads.c", *SOURCES, "-lm", "-o", program]
     subprocess.run([str(COMPILER), *flags, *map(str, sources)], check=True)
-    assert output([program, bundle, gray], b"") == b"the same logits\n"
+    picture = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8), (48, 40))
+    files = [tmp_path / "some.jpg", tmp_path / "some.png"]
+    for file in files:
+        file.write_bytes(cv2.imencode(file.suffix, picture)[1].tobytes())
+    assert output([program, bundle, gray, *files], b"") == b"the same logits\n"
