@@ -15,7 +15,7 @@ ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
 WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 19
+NOT_FOLLOWED = 18
 """How many messages give advice that no test here follows. They ask for another device, a cooler one, room,
 another installation, or TensorRT; one is for developers, three are of the difference, and the
 rest is of operators that stay in float."""

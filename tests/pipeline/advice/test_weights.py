@@ -20,6 +20,8 @@ from torch.distributed.checkpoint import format_utils, state_dict_saver
 from pipeline.build.request import normalised_as
 from pipeline.config import ExportConfig
 from pipeline.data.open import open_dataset
+from pipeline.difference.checkpoint_side import checkpoint_side
+from pipeline.errors import CheckpointError
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.own_normalisation import check_normalisation, normalisation_in_checkpoint
@@ -346,4 +348,19 @@ def test_only_the_tensors_of_nested_dictionaries_are_saved(
         "values. Save only the tensors: torch.save(model.state_dict(), NEW_PATH).",
         lambda: load_model(MODEL, path, 10),
         lambda: torch.save(weights, path),
+    )
+
+
+def test_the_name_of_one_network_helps_where_the_weights_fit_two(tmp_path: Path) -> None:
+    """A plain network has the weights of the residual one: only its sums are missing."""
+    path = tmp_path / "weights.safetensors"
+    known = find_model("plain20-cifar10")
+    network = resnet.build(known.architecture, known.channels, 10)
+    safetensors.torch.save_file(network.state_dict(), path)
+    asked: list[str | None] = [None, "resnet20-cifar10"]
+    check_advice(
+        "Say which it is: --model resnet20-cifar10",
+        lambda: checkpoint_side(path, asked[0]),
+        lambda: asked.pop(0),
+        CheckpointError,
     )

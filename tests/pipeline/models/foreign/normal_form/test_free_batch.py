@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -82,7 +83,7 @@ def sampled(batch: int) -> onnx.ModelProto:
 
 def attending(batch: int, *, apart: bool = False) -> onnx.ModelProto:
     """Self-attention as torch writes it: sequences come first, then images, which heads join."""
-    turned: dict[str, list[int]] = {"perm": [1, 0, 2]}
+    turned: dict[str, Any] = {"perm": [1, 0, 2]}
     nodes = [
         helper.make_node("Reshape", ["x", "rows"], ["tokens"]),
         helper.make_node("Transpose", ["tokens"], ["sequences"], **turned),
