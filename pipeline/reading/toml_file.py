@@ -10,6 +10,8 @@ from pipeline.reading.reading_limits import SETTINGS_BYTES, TOML_DEPTH
 
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
 _TOO_DEEP = re.compile(rf"(?<![\w-])(?:{_PART}){{{TOML_DEPTH}}}")
+_NUL = re.compile(r"\\(?:u0{4}|U0{8})")
+"""The only form of it that TOML takes."""
 
 
 def bounded_toml(path: Path) -> dict[str, Any]:
@@ -20,4 +22,6 @@ def bounded_toml(path: Path) -> dict[str, Any]:
     text = read_plain(path, SETTINGS_BYTES).decode()
     if _TOO_DEEP.search(text):
         raise ValueError(f"a key has more than {TOML_DEPTH} parts")
+    if found := _NUL.search(text):
+        raise ValueError(f"{found[0]} is a character that no name and no path can have")
     return tomllib.loads(text)

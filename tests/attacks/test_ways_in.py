@@ -69,6 +69,7 @@ METHODS = {"validate_json", "model_validate_json", "read_bytes", "read_text"}
 
 BY_OTHERS = {
     "pipeline/build/board_pool.py": "tests/pipeline/build/test_board_pool.py",
+    "pipeline/build/given_settings.py": "tests/attacks/test_special_files.py",
     "pipeline/build/rebuild.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/build/stated_origin.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/bundle/signing.py": "tests/attacks/test_signatures.py",
@@ -129,6 +130,7 @@ BY_OTHERS = {
 """Where bytes are read that somebody else wrote or sent, and the test that tries bad ones."""
 
 OUR_OWN = {
+    "pipeline/build/build_record.py": "the store, and a report whose digest it knows",
     "pipeline/difference/picture_source.py": "pictures that `read_picture` has just accepted",
     "pipeline/data/imagenet_classes.py": "a table that comes with edgec",
     "pipeline/difference/half_overflow.py": "a network that its side has just accepted",

@@ -33,6 +33,14 @@ def test_a_key_of_too_many_parts_is_refused(text: str, tmp_path: Path) -> None:
         known_devices(path)
 
 
+@pytest.mark.parametrize("text", [r'out = "a\u0000b"', r'data = "\U00000000"'])
+def test_a_nul_in_a_path_is_refused_before_the_system_sees_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="a character that no name and no path can have"):
+        load_config(BuildConfig, path, {})
+
+
 @pytest.mark.parametrize(
     "text", ["k" * 1_000_000, '"' * 999_999, "'a" * 400_000, "a-" * 500_000, ". " * 500_000]
 )
