@@ -17,7 +17,7 @@ from pipeline.bundle.signing import make_keys, make_statement
 from pipeline.packages.kinds import check_kinds
 from targets.base import require_engine
 from targets.errors import ConnectionCut, DeviceError, TargetError
-from targets.reach.finished import RecordedBuild
+from targets.reach.finished import Finished
 from targets.reach.transfer import BLOCK, fetch, send
 from targets.registry import find_target
 from targets.runtime.bundle.archive import opened as opened_archive
@@ -223,12 +223,12 @@ class Fallible:
         self.fault = fault
         self.faulty = True
 
-    def run(self, argv: Sequence[str], *, stdin: Any = None) -> RecordedBuild:  # noqa: ANN401 -- a file or bytes
+    def run(self, argv: Sequence[str], *, stdin: Any = None) -> Finished:  # noqa: ANN401 -- a file or bytes
         if self.faulty and self.fault == "full" and stdin is not None:
-            return RecordedBuild(1, "", "dd: No space left on device")
+            return Finished(1, "", "dd: No space left on device")
         given = stdin and b"".join(iter(lambda: stdin.read(BLOCK), b""))
         done = subprocess.run(argv, input=given, check=False, **KEPT)
-        return RecordedBuild(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def read(self, argv: Sequence[str]) -> bytes:
         content: bytes = subprocess.run(argv, check=True, **KEPT).stdout

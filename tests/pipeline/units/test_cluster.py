@@ -267,6 +267,6 @@ def test_a_scheduler_that_is_killed_is_said_and_the_command_can_be_repeated(tmp_
         workers = DaskWorkers(client)
         killer = threading.Timer(0.5, scheduler.kill)
         killer.start()
-        with pytest.raises(ClusterError, match=r"The scheduler was lost\. RecordedBuild units are kept"):
+        with pytest.raises(ClusterError, match=r"The scheduler was lost\. Finished units are kept"):
             list(workers.run([Sum((1,))], Silent()))
     scheduler.wait()

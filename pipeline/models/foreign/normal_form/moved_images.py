@@ -16,6 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.normal_form.known_shapes import add_constant, shapes
 from targets.runtime.exact.session import is_from_onnxruntime
 
@@ -35,10 +36,7 @@ def free_moved_reshapes(model: onnx.ModelProto, images: int) -> set[str]:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    readers = defaultdict[str, list[onnx.NodeProto]](list)
-    for node in model.graph.node:
-        for name in node.input:
-            readers[name].append(node)
+    readers = readers_by_tensor(model.graph)
     freed: set[str] = set()
     for level in _levels(model.graph, set(constants)):
         names = [node.input[0] for node in level]
