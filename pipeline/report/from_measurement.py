@@ -91,7 +91,7 @@ def _noise_of_runs(runs: NDArray[np.int64]) -> list[str]:
     if median.high is None or (median.high - median.low) / 2 > WIDE * median.value:
         found.append(f"the median is not known to within {100 * WIDE:g} %")
     if median.effective_size < FEW:
-        found.append(f"{len(runs)} runs are worth only {median.effective_size:.0f} independent ones")
+        found.append(f"{len(runs):,} runs are worth only {median.effective_size:,.0f} independent ones")
     if len(runs) >= 30:
         first, last = np.median(runs[: len(runs) // 3]), np.median(runs[-(len(runs) // 3) :])
         if abs(last / first - 1) > DRIFT:

@@ -31,6 +31,8 @@ class Row:
 
     name: str
     cells: tuple[str, ...]
+    prose: bool = False
+    """The cells are sentences, not figures."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
         row("throughput", lambda r: throughput(r.latency_int8)),
         row("times FP32's speed", lambda r: "" if r.speed is None else f"{1 / r.speed.ratio:.2f}"),
         row("measured on", _origin),
-        row("noise", _noise),
+        Row("noise", tuple(_noise(report) for report in reports), prose=True),
     )
     size = (
         row("engine", lambda r: figures.size(r.sizes.engine)),
@@ -117,6 +119,7 @@ def side_by_side_html(reports: Sequence[Report]) -> str:
         reports=[(letter, report) for letter, report in zip(LETTERS, reports, strict=False)],
         groups=side_by_side(reports),
         charts=charts(reports),
+        corrupted=any(report.robustness is not None for report in reports),
     )
 
 

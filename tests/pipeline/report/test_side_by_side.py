@@ -5,9 +5,10 @@ from rich.console import Console
 
 from pipeline.errors import ReportError
 from pipeline.report.model.build_report import Report
+from pipeline.report.model.measured_latency import Latency
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
 from tests.pipeline.report.rendered_page import RenderedPage
-from tests.pipeline.report.samples import report
+from tests.pipeline.report.samples import everything, report
 
 
 def three() -> list[Report]:
@@ -66,3 +67,19 @@ def test_the_page_shows_all_and_escapes_names() -> None:
         "Drop from FP32 to INT8, in points: A +0.13. B +1.14. C +2.92. ",
         "INT8 latency, p50, in ms: A 0.4199 ms. B 0.3099 ms. C not measured. ",
     ]
+
+
+def test_the_reasons_for_noise_are_read_as_sentences_and_figures_as_figures() -> None:
+    """Sentences start at the left of their column; figures end at its right."""
+    quiet = report()
+    latency = quiet.latency_int8
+    assert isinstance(latency, Latency)
+    noisy = quiet.replace(latency_int8=latency.replace(noisy=("the median drifted", "p90 is high")))
+    found = RenderedPage(side_by_side_html([quiet, noisy]))
+    assert [a.get("class") for a in found.all("td")].count("prose") == 2
+    assert "the median drifted; p90 is high" in found.text
+
+
+def test_only_rows_that_are_there_are_explained() -> None:
+    assert "corrupted" not in side_by_side_html([report(), report()])
+    assert "“More when corrupted” is what INT8 loses" in side_by_side_html([report(), everything()])
