@@ -16,6 +16,9 @@ COMMANDS = {
 }
 """First arguments that are commands and not pictures, with the module of each."""
 
+PACKAGES = {"numpy": ("python3-numpy", "numpy"), "cv2": ("python3-opencv", "opencv-python")}
+"""What brings the modules that every bundle needs: the package of Debian, and that of PyPI."""
+
 
 def back_if_unconfirmed() -> None:
     """Run the version before instead, if this one was switched to and never confirmed itself."""
@@ -27,6 +30,16 @@ def back_if_unconfirmed() -> None:
         if not program.exists():
             sys.exit("run: this version did not confirm itself, and there is no earlier one")
         os.execv(sys.executable, [sys.executable, str(program), *sys.argv[1:]])  # noqa: S606 - no shell is meant
+
+
+def missing(module: str) -> str:
+    """Say what to do about a module that this interpreter lacks; the system's takes apt's packages."""
+    said = f"run: {sys.executable} has no module {module}. Install it"
+    if module not in PACKAGES:
+        return said + " and try again."
+    debian, pypi = PACKAGES[module]
+    system = sys.prefix == "/usr" and Path("/usr/bin/apt").exists()
+    return f"{said}: {f'sudo apt install {debian}' if system else f'{sys.executable} -m pip install {pypi}'}"
 
 
 if __name__ == "__main__":
@@ -41,7 +54,7 @@ if __name__ == "__main__":
         code = importlib.import_module("runtime." + module).main(FOLDER, arguments)
         sys.stdout.flush()
     except ModuleNotFoundError as error:
-        sys.exit(f"run: the Python module {error.name} is missing on this machine. Install it and try again.")
+        sys.exit(missing(str(error.name)))
     except BrokenPipeError:  # the reader has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
