@@ -197,6 +197,7 @@ def test_an_expired_bundle_is_refused(sound: Path, tmp_path: Path, expires: str,
             install.install(sound, tmp_path / "into")
 
 
+@pytest.mark.timeout(60)  # a pipe that nobody writes to is waited for, for ever
 def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.edgec")
     for path in (tmp_path / "x.edgec", Path("/dev/zero"), tmp_path):

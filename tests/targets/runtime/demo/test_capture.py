@@ -46,6 +46,7 @@ def test_a_slow_reader_gets_the_newest_picture_and_the_others_are_dropped() -> N
         assert capture.state.captured == 100
 
 
+@pytest.mark.timeout(60)  # it would be waited for, for ever
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_in_a_source_is_said_and_does_not_end_the_thread_silently() -> None:
     def pictures() -> Pictures:
