@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "environment.md"
 ACCESS = re.compile(
-    r"""environ(?:\.get|\.setdefault)?[\[(]["']?(\w+)|["']?\b(\w+)["']? in os\.environ|getenv\(["'](\w+)"""
-    r"""|(?:named_folder|_number)\(["'](\w+)"""
+    r"""environ(?:\.get|\.setdefault)?[\[(]["']?(\w+)|["']?\b(\w+)["']? in os\.environ(?!\.)"""
+    r"""|getenv\(["'](\w+)|(?:named_folder|_number)\(["'](\w+)"""
 )
 BY_PARAMETER = {"variable", "name"}
 """How named_folder and _number call it, whose callers name the variable."""
