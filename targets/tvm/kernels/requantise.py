@@ -164,13 +164,16 @@ class Requantise:
         """Round float vectors, and write each at its own address, the last one first."""
         lanes = self.isa.lanes
         for first in reversed(range(0, len(values), 4)):
-            stored = self.narrow(k, values[first : first + 4])
+            some = values[first : first + 4]
+            stored = self.narrow(k, some)
             if self.isa.signed:
                 words = k.let(tirx.reinterpret("int32x4", stored))
                 parts = [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(4)]
             else:
                 parts = split(stored, k.element, 4 * lanes, lanes)
-            for address, part in reversed(list(zip(addresses[first : first + 4], parts, strict=False))):
+            for address, part in reversed(
+                list(zip(addresses[first : first + 4], parts[: len(some)], strict=True))
+            ):
                 k.store(k.y, address, part, lanes)
 
     def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:
