@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.estimated_costs import LayerCosts
 from calibration.grid import activation_grid
-from calibration.layer_costs import LayerCosts
 from calibration.logit_gradients import logit_gradients
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from onnx import version_converter
 
 from calibration.errors import ModelError
+from calibration.estimated_costs import DIRECT
 from calibration.grid import WEIGHT_LIMIT, WIDE_OPSET
-from calibration.layer_costs import DIRECT
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 from calibration.pointwise import BOUNDS, Elementwise

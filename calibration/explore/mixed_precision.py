@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.coverage import layer_macs
-from calibration.explore.precision_steps import LayerPrice, Precision, Step, prices_of, steps
+from calibration.explore.precision_steps import LayerPrice, Precision, PrecisionStep, prices_of, steps
 from calibration.explore.sensitivity import LayerNoise
 from calibration.metrics import logits
 from calibration.onnx_graph import OnnxGraph
@@ -44,7 +44,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class RaisedLayer:
+class ChosenPrecision:
     """A layer that has more than 8 bits, with the reason and the price.
 
     The reason: the noise that it makes alone, and by how much the end of the drop's interval, in [0, 1],
@@ -68,7 +68,7 @@ class PrecisionMix:
     with none, the best that these images can show. `passes`: whether the goal is reached.
     """
 
-    layers: tuple[RaisedLayer, ...]
+    layers: tuple[ChosenPrecision, ...]
     drop: tuple[float, float]
     all_int8: tuple[float, float]
     all_float: tuple[float, float]
@@ -100,7 +100,9 @@ def quantize_within(
     save_quantized(search.graph, *search.parts(chosen), recipe, output)
     share = macs_shares(search.graph)
     layers = tuple(
-        RaisedLayer(name, kind, noise[name], search.saved(chosen, name), share[name], prices[name].of(kind))
+        ChosenPrecision(
+            name, kind, noise[name], search.saved(chosen, name), share[name], prices[name].of(kind)
+        )
         for name, kind in chosen.items()
     )
     drop, all_int8 = search.drop(chosen), search.drop({})
@@ -128,7 +130,7 @@ class _Search:
         self.correct = self._correct(produced.float_model)
         self._seen: dict[frozenset[tuple[str, Precision]], Correct] = {}
 
-    def fewest(self, ranked: Sequence[Step]) -> Choice:
+    def fewest(self, ranked: Sequence[PrecisionStep]) -> Choice:
         """The shortest beginning of `ranked` that passes, as far as bisection finds it."""
         low, high = 0, len(ranked)
         while low < high:
@@ -175,7 +177,7 @@ class _Search:
         return right
 
 
-def _after(taken: Sequence[Step]) -> Choice:
+def _after(taken: Sequence[PrecisionStep]) -> Choice:
     return {step.layer: step.precision for step in taken}
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from calibration.estimated_costs import LayerCosts
 from calibration.explore.sensitivity import LayerNoise
-from calibration.layer_costs import LayerCosts
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 
@@ -37,7 +37,7 @@ class LayerPrice:
 
 
 @dataclass(frozen=True)
-class Step:
+class PrecisionStep:
     """A layer gets `precision`; `use` is the noise that this takes away alone, over the time that it adds."""
 
     layer: str
@@ -60,7 +60,7 @@ def prices_of(
     }
 
 
-def steps(noise: Mapping[str, LayerNoise], prices: Mapping[str, LayerPrice]) -> list[Step]:
+def steps(noise: Mapping[str, LayerNoise], prices: Mapping[str, LayerPrice]) -> list[PrecisionStep]:
     """All steps, in the order of their use; at their end every layer is in float.
 
     A layer goes to 16 bits and from there to float, or to float at once if 16 bits take away less noise for
@@ -70,16 +70,16 @@ def steps(noise: Mapping[str, LayerNoise], prices: Mapping[str, LayerPrice]) -> 
     return sorted(found, key=lambda step: -step.use)
 
 
-def _of_layer(layer: str, noise: LayerNoise, price: LayerPrice) -> Iterator[Step]:
+def _of_layer(layer: str, noise: LayerNoise, price: LayerPrice) -> Iterator[PrecisionStep]:
     narrow = _power(noise.int8_db)
     if noise.wide_db is not None and price.wide is not None:
         left = _power(noise.wide_db)
         first, second = (narrow - left) / price.wide, left / max(price.in_float - price.wide, 1e-9)
         if first >= second:
-            yield Step(layer, Precision.WIDE, first)
-            yield Step(layer, Precision.FLOAT, second)
+            yield PrecisionStep(layer, Precision.WIDE, first)
+            yield PrecisionStep(layer, Precision.FLOAT, second)
             return
-    yield Step(layer, Precision.FLOAT, narrow / price.in_float)
+    yield PrecisionStep(layer, Precision.FLOAT, narrow / price.in_float)
 
 
 def _power(sqnr_db: float) -> float:

@@ -21,7 +21,7 @@ from pipeline.stages.observe_part import TOOLS
 from pipeline.stages.quantize import QuantizedNetwork
 
 if TYPE_CHECKING:
-    from calibration.explore.mixed_precision import RaisedLayer as Raised
+    from calibration.explore.mixed_precision import ChosenPrecision
 
 MIXED = "mixed.json"
 RANKING_IMAGES = 128
@@ -76,7 +76,7 @@ class Mix(Stage):
             progress.say(f"mix: {layer.layer}: {reason(layer, mixed)}")
 
 
-def _recorded(layer: "Raised", recipe: QuantRecipe) -> RaisedLayer:
+def _recorded(layer: "ChosenPrecision", recipe: QuantRecipe) -> RaisedLayer:
     """In percentage points. The estimate of the time is one of edgec's own engines, not of TensorRT."""
     from calibration.explore.precision_steps import Precision
 
