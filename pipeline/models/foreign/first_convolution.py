@@ -2,7 +2,7 @@
 
 Padding in front of it becomes the convolution's own, and another channel order is applied to its weights. If
 a network begins with another operator, or with several layers in parallel, a 1 x 1 identity convolution is
-inserted.
+inserted. Convolutions of which only the sum is read become one.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.normalisation import Border, Start
+from pipeline.models.foreign.summed_convolutions import merge_summed_convolutions
 
 TO_NHWC = (0, 2, 3, 1)
 
@@ -25,6 +26,7 @@ def begin_with_a_convolution(graph: onnx.GraphProto, start: Start, say: Callable
         start = _turn_back(graph, start)
     if start.border is not None:
         start = _pad_again(graph, start, start.border)
+    merge_summed_convolutions(graph, start.tensor)
     _count_images_behind(graph, start.tensor)
     first = _only_convolution(graph, start.tensor)
     if first is None:
