@@ -121,11 +121,11 @@ def test_a_frame_comes_at_an_offset_that_no_page_begins_at(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"key": "/etc/passwd"}, "no name for shm_open"),
-        ({"key": "../etc/passwd"}, "no name for shm_open"),
-        ({"key": "//PREFIX-images"}, "no name for shm_open"),
-        ({"key": ".."}, "no name for shm_open"),
-        ({"key": ""}, "no name for shm_open"),
+        ({"key": "/etc/passwd"}, "not a name for shm_open"),
+        ({"key": "../etc/passwd"}, "not a name for shm_open"),
+        ({"key": "//PREFIX-images"}, "not a name for shm_open"),
+        ({"key": ".."}, "not a name for shm_open"),
+        ({"key": ""}, "not a name for shm_open"),
         ({"key": 7}, "needs a key"),
         ({"key": "x" * 300}, "needs a key"),
         ({"key": "other-PREFIX-"}, "does not take regions with such a key"),
