@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from pipeline.bundle.pack import pack
 from targets.runtime.compiled_libedgec import LIBRARY, definitions
 from targets.runtime.cpu import HWCAPS, NEEDED
-from targets.runtime.embedded_network import (
-    FITS,
-    MATRICES,
-    PIXELS,
-    RANGES,
-    VERSION,
-    EmbeddedNetwork,
-    EmbeddedNetworkError,
-)
+from targets.runtime.embedded_frame import MATRICES, PIXELS, RANGES
+from targets.runtime.embedded_network import FITS, VERSION, EmbeddedNetwork, EmbeddedNetworkError
 from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import Preprocessing
 from tests.targets.runtime.libedgec.conftest import Engines
