@@ -85,6 +85,11 @@ def test_the_engine_computes_what_the_graph_says(
     check_written_anew(written.model, "theirs.onnx", Scheme.ASYM, written.in_float)
 
 
+def test_constants_inside_of_an_if(tmp_path: Path) -> None:
+    theirs, images = by_onnxruntime(LocalResponses, tmp_path, prepared=False, **QDQ, **U8S8), pictures(4)
+    assert decibels(as_it_came(theirs, normalised(images)), written_anew(read(theirs), images)) > EXACT
+
+
 @pytest.mark.parametrize("opset", [13, 15, 19, 20])
 def test_opsets(opset: int, tmp_path: Path) -> None:
     theirs, images = by_onnxruntime(MobileNetLike, tmp_path, opset, **QDQ, **U8S8), pictures(4)
