@@ -21,7 +21,8 @@ import numpy as np
 from targets.reach import emulator
 from targets.runtime.compiled_libedgec import ADAPTERS, ARCHIVE, COMPILED, LIBRARY, embedding
 from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
-from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.embedded_frame import PIXELS
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.native_runner import NativeRunner, open_engine
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.zig import run_zig

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from targets.runtime.embedded_network import PIXELS, EmbeddedContext, EmbeddedNetwork
+from targets.runtime.embedded_frame import PIXELS
+from targets.runtime.embedded_network import EmbeddedContext, EmbeddedNetwork
 from targets.runtime.preprocess import FITS, Preprocessing
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine

@@ -2,33 +2,36 @@
 
 nice -n 19 python -m benchmarks.hour_of_frames             # 108,000 frames of 720p, NV12, through each
 
-An hour of 30 frames a second runs at full speed through libedgec in a C program, through edgec-serve by its
-socket and by shared memory. After each thousand frames the program's memory, files and threads are read from
-/proc. The first thousand are not counted: they touch what was allocated.
+An hour of 30 frames a second runs at full speed through libedgec in programs in C, C++ and Python, through a
+GStreamer pipeline, and through edgec-serve by shared memory, by its socket, and as JPEG files of 120 x 90.
+After each thousand frames the program's memory, files and threads are read from /proc. The first thousand are
+not counted: they touch what was allocated.
 """
 
 import argparse
 import re
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from benchmarks.adapter_equality import MACHINE, linked
-from benchmarks.adapter_overhead import (
-    PROGRAMS,
-    TimedAdapter,
-    by_http,
-    by_program,
-    by_shared_memory,
-    residual_network,
+from benchmarks.adapter_equality import (
+    MACHINE,
+    build_element,
+    gstreamer_environment,
+    gstreamer_program,
+    linked,
+    run,
 )
-from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED
+from benchmarks.overhead.random_residual import residual_network
+from benchmarks.overhead.timed_adapter import PROGRAMS, TimedAdapter, by_program
+from benchmarks.overhead.timed_service import TimedService
+from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from tests.targets.runtime.libedgec.camera_scenes import Scene
 from tests.targets.runtime.serve.frame_request import request_of
 
@@ -53,33 +56,9 @@ class HeldByProcess:
         return cls(int(told["VmRSS"]), len(list((folder / "fd").iterdir())), int(told["Threads"]))
 
 
-def children() -> set[int]:
-    """Return the processes that this one has started, without Python's own helper for shared memory."""
-    tasks = Path("/proc/self/task").iterdir()
-    every = {int(one) for task in tasks for one in (task / "children").read_text().split()}
-    return {one for one in every if "python" not in Path(f"/proc/{one}/comm").read_text()}
-
-
-@contextmanager
-def watched(way: AbstractContextManager[TimedAdapter]) -> Iterator[tuple[int, TimedAdapter]]:
-    """Start a way and find its process."""
-    before = children()
-    with way as timed:
-        yield _started_since(before), timed
-
-
-def _started_since(before: set[int]) -> int:
-    """Return the process that is new. A child that has not yet begun its program still has Python's name."""
-    for _ in range(200):
-        found = children() - before
-        if len(found) == 1:
-            return found.pop()
-        time.sleep(0.05)
-    raise RuntimeError(f"a way has started {len(found)} processes, and one is watched")
-
-
-def soak(process: int, timed: TimedAdapter, frames: int) -> list[HeldByProcess]:
-    """Return a sample for each thousand frames, without the first thousand."""
+def soak(timed: TimedAdapter, frames: int) -> list[HeldByProcess]:
+    """Return a sample of the adapter's process for each thousand frames, without the first thousand."""
+    process = timed.processes[0]
     timed(PART)
     samples = [HeldByProcess.of(process)]
     for _ in range(frames // PART):
@@ -99,27 +78,41 @@ def leaks(samples: list[HeldByProcess]) -> bool:
     return more or after - before > ALLOWED_GROWTH
 
 
+def ways(folder: Path) -> dict[str, AbstractContextManager[TimedAdapter]]:
+    """Compile all of them, and a small network."""
+    network = residual_network(32, (16, 32, 64), 1, folder / "resnet8.engine")
+    archive = COMPILED.folder(MACHINE) / ARCHIVE
+    program = linked(["-O2", "-std=gnu11", "-lm"], [PROGRAMS / "time_c.c", archive], folder / "c")
+    client = linked(["-O2", "-std=gnu11"], [PROGRAMS / "time_http.c"], folder / "client")
+    cpp, source = folder / "cpp", PROGRAMS / "time_cpp.cpp"
+    run(["g++", "-O2", f"-I{LIBRARY}", source, archive, "-lm", "-pthread", "-o", cpp], b"")
+    element = gstreamer_environment(build_element(folder / "board"))
+    pipeline = gstreamer_program(PROGRAMS / "time_gstreamer.c", folder / "pipeline")
+    frame = Scene("NV12", "BT709", True, 720, 1280).frame(np.random.default_rng(0))
+    service = TimedService(COMPILED_SERVICE.folder(MACHINE) / SERVICE, client, network)
+    picture = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))[1]
+    return {
+        "C": by_program([program, network]),
+        "C++": by_program([cpp, network]),
+        "Python": by_program([sys.executable, "-m", "benchmarks.overhead.time_python", network]),
+        "GStreamer": by_program([pipeline, network], element),
+        "HTTP, shared memory": service.by_shared_memory(frame),
+        "HTTP": service.by_http(*request_of(frame)),
+        "HTTP, JPEG": service.by_http(picture.tobytes(), {"Inference-Header-Content-Length": "0"}),
+    }
+
+
 def main() -> None:
     """Soak each way, and print a row for it. The exit status is 1 if one of them leaks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=108_000, help="through each way")
     arguments = parser.parse_args()
-    frame = Scene("NV12", "BT709", True, 720, 1280).frame(np.random.default_rng(0))
     found = False
     print("| | frames | memory first, most, last (KiB) | files | threads |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="edgec-hour-") as scratch:
-        folder = Path(scratch)
-        network = residual_network(32, (16, 32, 64), 1, folder / "resnet8.engine")
-        sources = [PROGRAMS / "time_c.c", COMPILED.folder(MACHINE) / ARCHIVE]
-        program = linked(["-O2", "-std=gnu11", "-lm"], sources, folder / "c")
-        ways = {
-            "libedgec, C": by_program([program, network]),
-            "HTTP, shared memory": by_shared_memory(network, frame),
-            "HTTP": by_http(network, *request_of(frame)),
-        }
-        for name, way in ways.items():
-            with watched(way) as (process, timed):
-                samples = soak(process, timed, arguments.frames)
+        for name, way in ways(Path(scratch)).items():
+            with way as timed:
+                samples = soak(timed, arguments.frames)
             found |= leaks(samples)
             memory = [one.resident for one in samples]
             files, threads = ({getattr(one, kind) for one in samples} for kind in ("files", "threads"))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -168,9 +169,10 @@ def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fi
     left_out = tuple(rest)
     if len(parts) == 1:
         return [Fitting(found, parts[0][2], left_out)]
+    places = [".".join(filter(None, (found.place, prefix.rstrip(".")))) for prefix, *_ in parts]
     return [
-        Fitting(StateDict(".".join(filter(None, (found.place, prefix.rstrip(".")))), kept), weights, left_out)
-        for prefix, kept, weights in parts
+        Fitting(replace(found, place=place, tensors=kept), weights, left_out)
+        for place, (_, kept, weights) in zip(places, parts, strict=True)
     ]
 
 

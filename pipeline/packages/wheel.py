@@ -15,8 +15,8 @@ from targets.runtime.compiled_libedgec import SHARED
 NAME = "libedgec"
 MOMENT = (2020, 1, 1, 0, 0, 0)
 """The time of every file, as in the other packages."""
-BINDING = "runtime/embedded_network.py"
-"""Where a bundle holds the binding, and where a wheel does below its own package."""
+BINDING = ("runtime/embedded_network.py", "runtime/embedded_frame.py")
+"""Where a bundle holds the binding, and a wheel below its own package. Older bundles have the first alone."""
 START = '''"""Networks that edgec compiled, by libedgec: the same calls, the same bytes, the same logits."""
 
 from .runtime.embedded_network import (
@@ -83,7 +83,7 @@ def _wheel(bundle: OpenBundle, tag: str) -> bytes:
         f"{NAME}/__init__.py": START.encode(),
         f"{NAME}/py.typed": b"",
         f"{NAME}/runtime/__init__.py": b"",
-        f"{NAME}/{BINDING}": bundle.read(BINDING),
+        **{f"{NAME}/{file}": bundle.read(file) for file in BINDING if file in bundle.manifest.files},
         f"{NAME}/lib/{SHARED}": bundle.read(f"lib/{SHARED}"),
         f"{about}/METADATA": METADATA.format(name=NAME, version=number).encode(),
         f"{about}/WHEEL": WHEEL.format(version=number, tag=tag).encode(),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.errors import TrainingError
 from pipeline.training.settings import TrainConfig
+from pipeline.training.suited import usual_rate
 from pipeline.training.training_run import EpochRecord
 
 FAR_ABOVE = 2.0
@@ -27,7 +28,7 @@ def refuse_divergence(history: Sequence[EpochRecord], classes: int, config: Trai
 
 
 def nothing_learned(history: Sequence[EpochRecord], labels: Tensor, config: TrainConfig) -> str | None:
-    """Report a last epoch that is no better than always naming the most frequent class, and what to do."""
+    """Report a last epoch that is not better than always naming the most frequent class, and what to do."""
     share = float(torch.bincount(labels).max()) / len(labels)
     needed = share + SURE * math.sqrt(share * (1 - share) / len(labels))
     accuracy = history[-1].accuracy
@@ -42,5 +43,7 @@ def nothing_learned(history: Sequence[EpochRecord], labels: Tensor, config: Trai
 
 
 def lower_rate(config: TrainConfig) -> str:
-    """Say which rate to try."""
-    return f"Try a lower rate, --lr {config.peak_learning_rate / 5:.2g}, in another folder (--output)."
+    """Say which rate to try: a fifth, and at most the usual one, as a fifth of a wild rate diverges too."""
+    usual = usual_rate(config.batch_size, tuned=config.initial is not None)
+    rate = min(config.peak_learning_rate / 5, usual)
+    return f"Try a lower rate, --lr {rate:.2g}, in another folder (--output)."

@@ -38,12 +38,17 @@ def suited(config: TrainConfig, model: KnownModel, images: int, classes: int) ->
     steps = 600 if tuned else 3000
     chosen["batch_size"] = batch
     chosen["epochs"] = min(max(math.ceil(steps * batch / images), 10), 60 if tuned else 100)
-    chosen["peak_learning_rate"] = round((0.05 if tuned else 0.25) * batch / (64 if tuned else 128), 4)
+    chosen["peak_learning_rate"] = usual_rate(batch, tuned=tuned)
     if model.architecture.family == "imagenet":  # photos, which show things at any size and in any light
         chosen |= {"zoom": 0.5, "colour": 0.2}
     chosen = {name: value for name, value in chosen.items() if name not in config.model_fields_set}
     made = config.model_copy(update=chosen)
     return Suited(made, _said(made, start, images, classes))
+
+
+def usual_rate(batch: int, *, tuned: bool) -> float:
+    """Return the peak rate for batches of this size. tuned: the network starts from weights."""
+    return round(0.05 * batch / 64 if tuned else 0.25 * batch / 128, 4)
 
 
 def _batch(images: int) -> int:

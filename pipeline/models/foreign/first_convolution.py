@@ -2,7 +2,7 @@
 
 Padding in front of it becomes the convolution's own, and another channel order is applied to its weights. If
 a network begins with another operator, or with several layers in parallel, a 1 x 1 identity convolution is
-inserted.
+inserted. Convolutions of which only the sum is read become one.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.node_readers import readers_by_tensor
 from pipeline.models.foreign.normalisation import Border, Start
+from pipeline.models.foreign.summed_convolutions import merge_summed_convolutions
 
 TO_NHWC = (0, 2, 3, 1)
 
@@ -25,6 +27,7 @@ def begin_with_a_convolution(graph: onnx.GraphProto, start: Start, say: Callable
         start = _turn_back(graph, start)
     if start.border is not None:
         start = _pad_again(graph, start, start.border)
+    merge_summed_convolutions(graph, start.tensor)
     _count_images_behind(graph, start.tensor)
     first = _only_convolution(graph, start.tensor)
     if first is None:
@@ -94,7 +97,7 @@ def _count_images_behind(graph: onnx.GraphProto, tensor: str) -> None:
     """
     asking = [node for node in graph.node if node.op_type == "Shape" and tensor in node.input]
     others = [node for node in graph.node if tensor in node.input and node.op_type != "Shape"]
-    if not asking or len(others) != 1 or not all(_asks_for_images(graph, node) for node in asking):
+    if not asking or len(others) != 1 or not _ask_for_images(graph, asking):
         return
     (other,) = others
     if not _is_plain(graph, other):
@@ -107,19 +110,20 @@ def _count_images_behind(graph: onnx.GraphProto, tensor: str) -> None:
     graph.node.extend(copies)
 
 
-def _asks_for_images(graph: onnx.GraphProto, shape: onnx.NodeProto) -> bool:
-    """Whether only the first number of a shape is read."""
-    if attribute(shape, "start", 0) == 0 and attribute(shape, "end", None) == 1:
-        return True
-    values = _values(graph)
+def _ask_for_images(graph: onnx.GraphProto, shapes: list[onnx.NodeProto]) -> bool:
+    """Whether only the first number of each of these shapes is read."""
+    stored, readers = {tensor.name: tensor for tensor in graph.initializer}, readers_by_tensor(graph)
 
     def is_first(node: onnx.NodeProto) -> bool:
-        given = [values[name].ravel().tolist() if name in values else None for name in node.input[1:]]
-        return (node.op_type == "Gather" and given[0] == [0]) or (
-            node.op_type == "Slice" and given[:2] == [[0], [1]]
-        )
+        known = [numpy_helper.to_array(stored[name]) for name in node.input[1:3] if name in stored]
+        given = [value.ravel().tolist() for value in known]
+        return given == {"Gather": [[0]], "Slice": [[0], [1]]}.get(node.op_type)
 
-    return all(is_first(node) for node in graph.node if shape.output[0] in node.input)
+    return all(
+        (attribute(shape, "start", 0) == 0 and attribute(shape, "end", None) == 1)
+        or all(map(is_first, readers[shape.output[0]]))
+        for shape in shapes
+    )
 
 
 def _only_convolution(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:

@@ -18,6 +18,8 @@ AVERAGED = re.compile(
 """Names that trainers use for the average of weights over training, which they validate."""
 NOT_WEIGHTS = re.compile(r"optim|sched|scaler|hyper|args|config", re.IGNORECASE)
 """Parts of a checkpoint whose tensors are not the network's weights."""
+COUNTERS = ("n_averaged", "steps")
+"""How often averages were updated, beside their tensors."""
 MOST_BESIDE = 4
 """A dictionary may hold this many times the tensors of one network."""
 DEPTH = 4
@@ -31,19 +33,25 @@ PREFIX_CHARACTERS = 1000
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name. place: the keys that lead to them, joined by dots; empty for the file itself."""
+    """Tensors by name. place: the keys that lead to them, joined by dots; empty for the file itself.
+
+    exchanged: whether the trainer has put the average where others have the weights of the last step, or
+    those in the average's place.
+    """
 
     place: str
     tensors: Mapping[str, Tensor]
+    exchanged: bool = False
 
     @property
     def averaged(self) -> bool:
-        """Whether its place is named like an average over training."""
-        return AVERAGED.search(self.place) is not None
+        """Whether it is an average over training, as its place says or its trainer."""
+        return (AVERAGED.search(self.place) is not None) != self.exchanged
 
     def __str__(self) -> str:
         values = sum(tensor.numel() for tensor in self.tensors.values())
-        return f"{self.place or 'the file itself'} ({len(self.tensors)} tensors, {values:,} values)"
+        average = ", an average" if self.exchanged and self.averaged else ""
+        return f"{self.place or 'the file itself'} ({len(self.tensors)} tensors, {values:,} values{average})"
 
 
 @dataclass(frozen=True)
@@ -178,12 +186,28 @@ def _is_meant(one: StateDict, wanted: str) -> bool:
     return {"ema": one.averaged, "raw": not one.averaged}.get(wanted, False) or one.place == wanted
 
 
-def _below(content: Mapping[object, object], place: str, depth: int) -> Iterator[StateDict]:
+def _exchanged(content: Mapping[object, object]) -> frozenset[object]:
+    """Return the keys of weights that lie where others have an average, or the other way round.
+
+    MMEngine's EMAHook exchanges both when it saves; its average counts `steps`. Lightning's WeightAveraging
+    puts the average in place of the weights, and those elsewhere.
+    """
+    average = content.get("ema_state_dict")
+    if "state_dict" in content and isinstance(average, Mapping) and "steps" in average:
+        return frozenset({"state_dict", "ema_state_dict"})
+    return frozenset({"state_dict"}) if "current_model_state" in content else frozenset()
+
+
+def _below(
+    content: Mapping[object, object], place: str, depth: int, exchanged: bool = False
+) -> Iterator[StateDict]:
     tensors = {
         key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)
     }
     if any(value.ndim for value in tensors.values()):
-        yield StateDict(place, {key: value for key, value in tensors.items() if key != "n_averaged"})
+        weights = {key: value for key, value in tensors.items() if key not in COUNTERS}
+        yield StateDict(place, weights, exchanged)
+    elsewhere = _exchanged(content)
     for key, value in content.items():
         if isinstance(value, Mapping) and depth and isinstance(key, str) and not NOT_WEIGHTS.search(key):
-            yield from _below(value, f"{place}.{key}" if place else key, depth - 1)
+            yield from _below(value, f"{place}.{key}" if place else key, depth - 1, key in elsewhere)

@@ -7,6 +7,7 @@ enum {
   SERVE_HEAD_BYTES = 1 << 14,
   SERVE_BODY_BYTES = 1 << 26,
   SERVE_ALL_BODIES_BYTES = 1 << 27, /* of all requests at the same time, and once more for their answers */
+  SERVE_DECODING_BYTES = 1 << 29,   /* of memory in which picture files are decoded at the same time */
   SERVE_IMAGES = 64,                /* of one request */
   SERVE_REGIONS = 64,               /* of shared memory */
   SERVE_QUEUE = 1024,               /* images of all requests */

@@ -16,8 +16,8 @@ typedef struct {
   size_t binary_size;
   edgec_frame form; /* of one frame; `pixels` is 0 where images have the form of the network's input */
   int64_t images, bytes; /* of one */
-  enum { NO_FILES, BARE_FILE, BYTES_TENSOR } files; /* what `binary` holds of pictures */
-  uint8_t *unpacked; /* numbers read from JSON, or decoded from files */
+  picture_file files[SERVE_IMAGES]; /* none, or one for each image */
+  uint8_t *unpacked; /* numbers read from JSON */
   const uint8_t *data;
   int64_t classes; /* how many to return; 0: logits instead */
   int binary_output;
@@ -62,12 +62,12 @@ static const char *find_region(edgec_json tensor, int64_t needed, int exact, reg
   if (!told.at) return NULL;
   if (!regions_allowed()) return "shared memory is not offered: start edgec-serve with --shared-memory";
   size_t length = edgec_json_length(told);
-  if (!length || length >= sizeof name) return "shared_memory_region is no name";
+  if (!length || length >= sizeof name) return "shared_memory_region is not a name";
   edgec_json_text(told, name);
   if (read_integer(parameters, "shared_memory_offset", 0, INT64_MAX, &offset) || read_integer(parameters, "shared_memory_byte_size", 1, INT64_MAX, &size) ||
       size < needed || (exact && size != needed))
-    return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is no number"
-                 : "shared_memory_byte_size is too small for the output, or shared_memory_offset is no number";
+    return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is not a number"
+                 : "shared_memory_byte_size is too small for the output, or shared_memory_offset is not a number";
   *found = region_use(name, offset, size, at);
   if (!*found) return "there is no such region of shared memory, or it is smaller: register it before";
   return region_is_broken(*found) ? "the shared memory has become shorter; register it again" : NULL;
@@ -96,7 +96,7 @@ static const char *read_data(question *q, edgec_json input) {
   return unpack(data, q->unpacked, size) == size ? NULL : "the input's data is not as many numbers from 0 to 255 as its shape says";
 }
 
-/* Files of pictures, which are decoded when all the rest is known to be right. */
+/* Find the files of pictures, which are decoded when all the rest is known to be right. */
 static const char *read_files(question *q, edgec_json input) {
   edgec_json count = edgec_json_first(edgec_json_member(input, "shape")), binary = parameter(input, "binary_data_size");
   int64_t told;
@@ -105,8 +105,7 @@ static const char *read_files(question *q, edgec_json input) {
   if (parameter(input, "shared_memory_region").at || edgec_json_member(input, "data").at || !binary.at)
     return "the files of picture follow the JSON: give binary_data_size";
   if (edgec_json_integer(binary, 1, SERVE_BODY_BYTES, &told) || (size_t)told != q->binary_size) return "binary_data_size is not the size of what follows the JSON";
-  q->files = BYTES_TENSOR;
-  return NULL;
+  return pictures_find(q->binary, q->binary_size, q->images, q->files);
 }
 
 static const char *read_input(const service *s, question *q) {
@@ -148,7 +147,7 @@ static const char *read_outputs(const service *s, question *q) {
 /* Return NULL, or what is wrong. `json` is the zero-terminated text. */
 static const char *read_question(const service *s, question *q, const char *json, size_t size) {
   q->json = edgec_json_parse(json, size);
-  if (!q->json.at) return "the body is no JSON, or its Inference-Header-Content-Length is missing or wrong";
+  if (!q->json.at) return "the body is not JSON, or its Inference-Header-Content-Length is missing or wrong";
   const char *wrong = read_input(s, q);
   return wrong ? wrong : read_outputs(s, q);
 }
@@ -229,31 +228,23 @@ static void write_answer(const service *s, const question *q, answer *a) {
   text_free(&binary);
 }
 
-/* Decode the files, if there are some. 0, or -1 with a refusal. */
-static int decode_files(const service *s, question *q, answer *a) {
-  edgec_error error = {0};
-  if (!q->files) return 0;
-  q->data = q->unpacked = malloc((size_t)(q->images * q->bytes));
-  if (!q->unpacked) return refuse(a, 503, "not enough memory"), -1;
-  edgec_status status = q->files == BARE_FILE ? picture_prepare(s->network, q->binary, q->binary_size, q->unpacked, &error)
-                                              : pictures_prepare(s->network, q->binary, q->binary_size, q->images, q->unpacked, &error);
-  if (status) refuse(a, status == EDGEC_NO_MEMORY ? 503 : 400, error.text);
-  return status ? -1 : 0;
+/* HTTP's number for what went wrong with an image. */
+static int status_of(edgec_status status) {
+  if (status == EDGEC_BAD_FRAME || status == EDGEC_BAD_PICTURE) return 400;
+  return status == EDGEC_NO_MEMORY ? 503 : 500;
 }
 
 static void run(const service *s, question *q, answer *a) {
   job jobs[SERVE_IMAGES];
   batch b;
-  if (decode_files(s, q, a)) return;
   for (int64_t n = 0; n < q->images; n++) {
-    const uint8_t *at = q->data + n * q->bytes;
     jobs[n] = (job){.frame = q->form, .logits = q->logits + (size_t)n * s->about.logits};
-    if (q->form.pixels) {
-      frame_lay_out(&jobs[n].frame, at);
-    } else jobs[n].pixels = at;
+    if (q->files[n].bytes) jobs[n].file = q->files[n];
+    else if (q->form.pixels) frame_lay_out(&jobs[n].frame, q->data + n * q->bytes);
+    else jobs[n].pixels = q->data + n * q->bytes;
   }
   if (jobs_run(jobs, (int)q->images, &b)) refuse(a, 503, "too many images wait; try again");
-  else if (b.error.status) refuse(a, b.error.status == EDGEC_BAD_FRAME ? 400 : 500, b.error.text);
+  else if (b.error.status) refuse(a, status_of(b.error.status), b.error.text);
   else write_answer(s, q, a);
   if ((q->in && region_is_broken(q->in)) || (q->out && region_is_broken(q->out))) refuse(a, 400, "the shared memory became shorter meanwhile; register it again");
 }
@@ -273,8 +264,10 @@ void infer(const service *s, const request *r, answer *a) {
     if (size) memcpy(header, r->body, size);
     header[size] = 0;
   }
-  if (!size && q.binary_size) q.files = BARE_FILE;
-  const char *wrong = size ? read_question(s, &q, header ? header : r->body, size) : q.files ? NULL : "the request has no body";
+  const char *wrong = NULL;
+  if (size) wrong = read_question(s, &q, header ? header : r->body, size);
+  else if (q.binary_size) q.files[0] = (picture_file){q.binary, q.binary_size}; /* a file alone is the whole body */
+  else wrong = "the request has no body";
   if (wrong) refuse(a, 400, wrong);
   else if (!(q.logits = malloc((size_t)q.images * s->about.logits * sizeof *q.logits))) refuse(a, 503, "not enough memory");
   else run(s, &q, a);

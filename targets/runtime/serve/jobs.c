@@ -14,6 +14,7 @@ static job *queue[SERVE_QUEUE];
 static int first, waiting;
 static edgec_context *idle[SERVE_WORKERS]; /* contexts that no thread uses */
 static int idle_count;
+static const edgec_network *served;
 static size_t logit_count; /* of an image */
 static job_counts counts;
 
@@ -33,12 +34,18 @@ static edgec_status check_finite(const float *logits, edgec_error *error) {
   return error->status;
 }
 
+static edgec_status compute(const job *one, edgec_context *context, edgec_error *error) {
+  if (one->pixels) return edgec_run(context, one->pixels, one->logits);
+  if (one->file.bytes) return picture_run(served, context, one->file, one->logits, error);
+  return edgec_run_frame(context, &one->frame, one->logits, error);
+}
+
 /* Run a job with a context, and count it. Call it with the lock held; it is free meanwhile. */
 static void run(job *one, edgec_context *context) {
   pthread_mutex_unlock(&lock);
   edgec_error error = {0};
   double begin = seconds();
-  edgec_status status = one->pixels ? edgec_run(context, one->pixels, one->logits) : edgec_run_frame(context, &one->frame, one->logits, &error);
+  edgec_status status = compute(one, context, &error);
   double took = seconds() - begin;
   if (status == EDGEC_OK) status = check_finite(one->logits, &error);
   pthread_mutex_lock(&lock);
@@ -74,6 +81,7 @@ int jobs_start(const edgec_network *network, int workers, edgec_error *error) {
   pthread_attr_setstacksize(&large, SERVE_STACK_BYTES);
   edgec_description about = {.size = sizeof about};
   edgec_describe(network, &about);
+  served = network;
   logit_count = about.logits;
   for (; idle_count < workers; idle_count++) /* before there are threads */
     if (edgec_context_new(network, NULL, &idle[idle_count], error)) return -1;

@@ -3,12 +3,14 @@
 #define EDGEC_JOBS_H
 
 #include "edgec.h"
+#include "picture_files.h"
 
 typedef struct batch batch;
 
 typedef struct {
   batch *of;
   const uint8_t *pixels; /* the network's input, or NULL: */
+  picture_file file;     /* or none: */
   edgec_frame frame;
   float *logits;
 } job;

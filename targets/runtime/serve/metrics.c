@@ -25,7 +25,7 @@ void metrics_answer(answer *a, int connections) {
   pthread_mutex_unlock(&lock);
   text_print(t, "# HELP edgec_images_total Images that ran.\n# TYPE edgec_images_total counter\nedgec_images_total %ld\n", c.done);
   text_print(t, "# HELP edgec_images_failed_total Images that were refused.\n# TYPE edgec_images_failed_total counter\nedgec_images_failed_total %ld\n", c.failed);
-  text_print(t, "# HELP edgec_images_seconds_total Time of all runs together.\n# TYPE edgec_images_seconds_total counter\nedgec_images_seconds_total %.9f\n", c.seconds);
+  text_print(t, "# HELP edgec_images_seconds_total Time of all runs together, with decoding and preparing.\n# TYPE edgec_images_seconds_total counter\nedgec_images_seconds_total %.9f\n", c.seconds);
   text_print(t, "# HELP edgec_images_waiting Images in the queue.\n# TYPE edgec_images_waiting gauge\nedgec_images_waiting %ld\n", c.waiting);
   text_print(t, "# HELP edgec_connections Open connections.\n# TYPE edgec_connections gauge\nedgec_connections %d\n", connections);
 }

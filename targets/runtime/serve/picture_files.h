@@ -4,12 +4,17 @@
 
 #include "edgec.h"
 
-/* Write the network's input for a JPEG or PNG file of any size. One thread decodes at a time, since a file of a megabyte may
-   take hundreds of them. EDGEC_OK, or a status with an error. */
-edgec_status picture_prepare(const edgec_network *network, const uint8_t *file, size_t size, uint8_t *pixels, edgec_error *error);
+typedef struct {
+  const uint8_t *bytes; /* NULL: there is none */
+  size_t size;
+} picture_file;
 
-/* The same for each of `count` files of a BYTES tensor: four bytes with a file's length, the lowest first, then the file. */
-edgec_status pictures_prepare(const edgec_network *network, const uint8_t *tensor, size_t size, int64_t count, uint8_t *pixels,
-                              edgec_error *error);
+/* Find the `count` files of a BYTES tensor: four bytes with a file's length, the lowest first, then the file. NULL, or what is
+   wrong. */
+const char *pictures_find(const uint8_t *tensor, size_t size, int64_t count, picture_file *files);
+
+/* Write the logits of a JPEG or PNG file of any size. Waits until the files that other threads decode leave it enough of
+   SERVE_DECODING_BYTES. EDGEC_OK, or a status with an error. */
+edgec_status picture_run(const edgec_network *network, edgec_context *context, picture_file file, float *logits, edgec_error *error);
 
 #endif

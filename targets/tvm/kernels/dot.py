@@ -7,7 +7,7 @@ from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
 from targets.tvm.kernels.inner_step import InnerStep
 from targets.tvm.kernels.split_products import SplitStep
 from targets.tvm.kernels.tap_step import FourBytes, TapStep, TwoPairs, TwoWords
-from targets.tvm.kernels.word_products import LaneProducts, PairProducts, WordProducts
+from targets.tvm.kernels.word_products import FusedPairProducts, LaneProducts, PairProducts, WordProducts
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
@@ -50,7 +50,9 @@ def word_products(isa: Isa, channels: int) -> WordProducts | None:
             return PairProducts(isa.lanes)
         case DotInstruction.SMULL:
             return LaneProducts(step=8 if channels % 8 == 0 else 4)
-        case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
+        case DotInstruction.VPDPBUSD:
+            return FusedPairProducts(isa.lanes)
+        case DotInstruction.SDOT | DotInstruction.SMMLA:
             return None
         case _:
             assert_never(isa.dot)

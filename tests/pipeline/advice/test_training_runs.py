@@ -1,5 +1,6 @@
 """What messages about training advise: another folder, another option, the float network."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from pipeline.data.embedded import EMBEDDED
+from pipeline.errors import TrainingError
 from pipeline.training import held, qat
 from pipeline.training.loop import train
 from pipeline.training.qat import train_quantized
@@ -170,3 +172,20 @@ def test_lower_rates_help(settings: Settings, tmp_path: Path) -> None:
         lambda: train_quantized(settings(scale_rate=rates[-1], batch_size=10), tmp_path / str(rates[-1])),
         lambda: rates.append(1e-4),
     )
+
+
+@pytest.mark.parametrize("rate", [50.0, 1e30])
+def test_the_rate_that_a_diverged_run_names_helps(rate: float, data: Path, tmp_path: Path) -> None:
+    """Wherever the first rate was: a fifth of 50 diverges, too."""
+    rates = [rate]
+
+    def attempt() -> None:
+        train(small(data, peak_learning_rate=rates[-1], epochs=8), tmp_path / f"run {len(rates)}")
+
+    def heed() -> None:
+        with pytest.raises(TrainingError) as raised:
+            train(small(data, peak_learning_rate=rates[-1], epochs=8), tmp_path / "once more")
+        rates.append(float(re.findall(r"--lr ([0-9.e+]+)", str(raised.value))[0]))
+
+    check_advice("Try a lower rate, --lr ", attempt, heed)
+    assert rates[1] < rates[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.bundle.pack import pack
-from targets.runtime import embedded_network
+from pipeline.packages.wheel import BINDING
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 from targets.runtime.compiled_libedgec import embedding
 from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
@@ -22,6 +22,7 @@ from targets.tensorrt.onnx_files import write_onnx_files
 from targets.tvm.cpu_target import host_isa
 from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import TinyResNet, export
+from tests.conftest import ROOT
 from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
 from tests.targets.tensorrt.conftest import SHAPE, quantized
@@ -93,7 +94,7 @@ def write_cpu_bundle(network: PackedNetwork, machine: str, folder: Path) -> Path
     files = network.files()
     manifest = Manifest.parse(files.pop(NAME).decode())
     files |= embedding(machine)
-    files["runtime/embedded_network.py"] = Path(embedded_network.__file__).read_bytes()
+    files |= {name: (ROOT / "targets" / name).read_bytes() for name in BINDING}
     files[f"bin/{SERVICE}"] = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files[NAME] = replace(manifest, files=digests).to_json().encode()

@@ -69,5 +69,6 @@ def test_its_bytes_depend_on_the_bundle_alone(wheel: Path, cpu_bundle: Path, tmp
 def test_the_binding_is_the_bundles(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as held:
         assert held.testzip() is None
-        source = held.read(f"libedgec/{BINDING}")
-        assert source == Path(sys.modules[EmbeddedNetwork.__module__].__file__ or "").read_bytes()
+        for file, of in zip(BINDING, (EmbeddedNetwork, EmbeddedFrame), strict=True):
+            source = Path(sys.modules[of.__module__].__file__ or "").read_bytes()
+            assert held.read(f"libedgec/{file}") == source

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.errors import TrainingError
-from pipeline.training.failure import nothing_learned, refuse_divergence
+from pipeline.training.failure import lower_rate, nothing_learned, refuse_divergence
 from pipeline.training.settings import TrainConfig
 from pipeline.training.training_run import EpochRecord
 
@@ -21,6 +21,13 @@ def test_a_loss_far_above_guessing_twice_is_divergence() -> None:
     refuse_divergence([epoch(1, 9.0), epoch(2, 2.0), epoch(3, 9.0)], 5, CONFIG)
     with pytest.raises(TrainingError, match=r"loss is 23 in epoch 2, and guessing has 1\.61\. .*--lr 0\.05"):
         refuse_divergence([epoch(1, 9.0), epoch(2, 23.0)], 5, CONFIG)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.25, 2.0, 10.0, 50.0, 1e30])
+def test_the_rate_to_try_is_below_the_one_that_diverged_and_not_above_the_usual_one(rate: float) -> None:
+    said = lower_rate(TrainConfig(peak_learning_rate=rate, batch_size=64))
+    advised = float(said.split("--lr ")[1].split(",")[0])
+    assert advised <= min(rate / 2, 0.13)
 
 
 def test_a_network_that_guesses_to_the_end_has_learned_nothing() -> None:

@@ -26,6 +26,8 @@ from tests.targets.tvm.random_graphs import ZERO_POINTS
 
 PAD = SlidingWindow((3, 3), pad=(1, 1))
 NUMBERS = st.integers(-1000, 1000)
+PRODUCTS = pytest.mark.parametrize("name", ["avx2", "avx512vnni"])
+"""Products are added by an instruction of its own, or by the one that multiplies."""
 
 
 def size(tile: TileFilter) -> str:
@@ -98,11 +100,12 @@ def filtered_twice(isa: Isa) -> st.SearchStrategy[IntegerGraph]:
 
 @few_and_more(2, 6)  # each filter along rows and along columns is in two of the tiles
 @pytest.mark.parametrize("tile", TILES, ids=size)
+@PRODUCTS
 def test_random_ones_on_this_machine(
-    tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
+    name: str, tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     always(monkeypatch, tile)
-    isa = native("avx2")
+    isa = native(name)
     draw.check(filtered_twice(isa), isa, size(tile))
 
 
@@ -125,9 +128,13 @@ def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerG
 
 
 @pytest.mark.parametrize(("side", "channels"), [(8, 256), (41, 32)])
-def test_weights_in_slices_and_tiles_in_groups(side: int, channels: int) -> None:
+@PRODUCTS
+def test_weights_in_slices_and_tiles_in_groups(
+    name: str, side: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always(monkeypatch, TILES[0])
     graph, _ = one(side, channels)
-    isa = native("avx2")
+    isa = native(name)
     (kernel,) = filters(graph, isa)
     assert (kernel.slice < kernel.inputs) is (channels == 256)
     assert (kernel.together < kernel.tiles) is (side == 41)
@@ -152,8 +159,9 @@ def test_the_proof_holds_up_to_the_last_sum_that_fits(tile: TileFilter, sign: in
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
+@PRODUCTS
 def test_the_last_sum_that_fits_is_computed(
-    tile: TileFilter, sign: int, monkeypatch: pytest.MonkeyPatch
+    name: str, tile: TileFilter, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     always(monkeypatch, tile)
     graph, op = one(5, 16)
@@ -163,8 +171,8 @@ def test_the_last_sum_that_fits_is_computed(
     extreme = with_bias(op, (INT32 - 1) // tile.power, sign)
     extreme = replace(extreme, output=replace(op.output, zero_point=(128,)))
     graph = IntegerGraph((image, white, extreme, end), graph.image, graph.logits)
-    assert len(filters(graph, native("avx2"))) == 1
-    check(graph, native("avx2"))
+    assert len(filters(graph, native(name))) == 1
+    check(graph, native(name))
 
 
 def test_larger_sums_take_smaller_tiles_and_the_largest_none() -> None:
@@ -195,8 +203,10 @@ def test_a_multiplier_that_would_lose_bits_is_kept() -> None:
 
 
 @pytest.mark.parametrize("name", list(ISAS))
-def test_instruction_sets_that_multiply_four_bytes_a_lane_multiply_as_it_is(name: str) -> None:
-    assert bool(filters(one(12, 32)[0], ISAS[name])) is (name in {"avx512", "avx2", "sse4", "neon"})
+def test_where_products_of_bytes_are_four_times_as_fast_as_those_of_words_nothing_is_transformed(
+    name: str,
+) -> None:
+    assert bool(filters(one(28, 128)[0], ISAS[name])) is (name not in {"dotprod", "i8mm"})
 
 
 @pytest.mark.parametrize(

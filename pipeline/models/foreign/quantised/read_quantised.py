@@ -16,6 +16,8 @@ from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.ending import FUNCTIONS, Ending, ending
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
 from pipeline.models.foreign.normal_form.batch_at_the_end import keep_the_batch_at_the_end
+from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
+from pipeline.models.foreign.normal_form.decided_branches import refuse_open_branches, write_decided_branches
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import (
@@ -92,9 +94,12 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     with refusals(source.path):
         free_the_batch(model)
         write_what_the_size_decides(model, whole_numbers=True)
+        write_decided_branches(model)
+        write_constants_as_weights(model)  # those of branches
         write_computed_shapes(model)
         write_padding_down(model)
         write_averages_over_padding(model)
+    refuse_open_branches(model, source.path)
     probabilities = _drop_rounding_of_functions(model)
     last = ending(model, model.graph.output[0].name)
     drop_ending(model, say)

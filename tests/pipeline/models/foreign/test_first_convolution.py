@@ -86,6 +86,38 @@ def branched() -> Begin:
     return nodes, kernel()
 
 
+def summed() -> Begin:
+    """RepVGG's first block while it is trained, and a third branch that pads more at the top."""
+    nodes = [
+        conv("x", "left", strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "w1"], ["right"], strides=[2, 2]),
+        helper.make_node("Add", ["left", "right"], ["two"]),
+        helper.make_node("Conv", ["x", "w3"], ["wide"], strides=[2, 2], pads=[3, 0, 1, 2]),
+        helper.make_node("Add", ["wide", "two"], ["last"]),
+    ]
+    return nodes, {"w1": floats(6, 3, 1, 1), "w3": 0.2 * floats(6, 3, 5, 3), **kernel()}
+
+
+def summed_of_other_places() -> Begin:
+    """Both give 16 rows, and one begins a row later: no padding makes them one convolution."""
+    nodes = [
+        conv("x", "left", strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "w2"], ["right"], strides=[2, 2]),
+        helper.make_node("Add", ["left", "right"], ["last"]),
+    ]
+    return nodes, {"w2": floats(6, 3, 2, 2), **kernel()}
+
+
+def summed_and_read_again() -> Begin:
+    nodes = [
+        conv("x", "left", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "w1"], ["right"]),
+        helper.make_node("Add", ["left", "right"], ["sum"]),
+        helper.make_node("Mul", ["sum", "right"], ["last"]),
+    ]
+    return nodes, {"w1": floats(6, 3, 1, 1), **kernel()}
+
+
 def padded_and_pooled() -> Begin:
     nodes = [
         helper.make_node("Pad", ["x", "pads", "value"], ["padded"]),
@@ -140,6 +172,9 @@ CASES: dict[str, tuple[Callable[[], Begin], Sequence[int | str], bool]] = {
     "images counted": (counted, NCHW, True),
     "groups": (grouped, NCHW, True),
     "two branches": (branched, NCHW, False),
+    "convolutions whose sum is read": (summed, NCHW, True),
+    "convolutions in other places": (summed_of_other_places, NCHW, False),
+    "a sum, and one of its convolutions": (summed_and_read_again, NCHW, False),
     "padded and pooled": (padded_and_pooled, NCHW, False),
     "padded twice": (padded_twice, NCHW, False),
     "mirrored": (mirrored, NCHW, False),

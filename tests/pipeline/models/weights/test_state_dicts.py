@@ -54,6 +54,15 @@ AVERAGED: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "beside the names": lambda: {**RAW, **prefixed("ema_model.", AVERAGE)},
     "a running average": lambda: {"net": RAW, "avg_model": AVERAGE},
+    "MMEngine, which exchanges both": lambda: {
+        "state_dict": AVERAGE,
+        "ema_state_dict": {"steps": torch.tensor(5), **prefixed("module.", RAW)},
+    },
+    "Lightning's callback": lambda: {
+        "state_dict": prefixed("model.", AVERAGE),
+        "current_model_state": prefixed("model.", RAW),
+        "averaging_state": {"n_averaged": torch.tensor(5)},
+    },
     "deeper": lambda: {"trainer": {"model": RAW, "ema": {"module": AVERAGE}}},
 }
 

@@ -11,6 +11,10 @@ from tests.pipeline.report.rendered_page import in_a_browser
 
 pytestmark = [in_a_browser, pytest.mark.slow]
 WIDTHS = (390, 768, 1440)
+PICTURES_WITHOUT_CONTENT = (
+    "Array.from(document.images).filter(one => !(one.complete && one.naturalWidth)).map(one => one.alt)"
+)
+"""Before anybody scrolls: nobody does in front of a printer or a full screenshot."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,7 @@ def test_it_fits_each_screen_runs_silently_and_has_no_barrier(
         )
         tab.open(file.as_uri())
         tab.wait_for(f"document.readyState === 'complete' && location.href === '{file.as_uri()}'")
+        assert tab.evaluate(PICTURES_WITHOUT_CONTENT) == [], "they would be empty when printed"
         tab.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         if width != WIDTHS[1]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from targets.runtime.compiled_libedgec import LIBRARY
-from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.embedded_frame import PIXELS
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.tvm.cpu_target import host_isa
 from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.camera_scenes import Scene, frame_stream

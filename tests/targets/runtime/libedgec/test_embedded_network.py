@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from pipeline.bundle.pack import pack
 from targets.runtime.compiled_libedgec import LIBRARY, definitions
 from targets.runtime.cpu import HWCAPS, NEEDED
-from targets.runtime.embedded_network import (
-    FITS,
-    MATRICES,
-    PIXELS,
-    RANGES,
-    VERSION,
-    EmbeddedNetwork,
-    EmbeddedNetworkError,
-)
+from targets.runtime.embedded_frame import MATRICES, PIXELS, RANGES
+from targets.runtime.embedded_network import FITS, VERSION, EmbeddedNetwork, EmbeddedNetworkError
 from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import Preprocessing
 from tests.targets.runtime.libedgec.conftest import Engines
@@ -138,7 +131,7 @@ def test_an_archive_with_a_changed_bit_is_refused(bundle: Path) -> None:
         ({"classes": ("one", "two")}, "do not belong together"),
         ({"classes": ()}, "lacks classes"),
         ({"pixels": (3, 3)}, "do not belong together"),
-        ({"pixels": (0, 3)}, "pixels that are no size"),
+        ({"pixels": (0, 3)}, "its pixels are not a size"),
         ({"preprocessing": {**CROP.as_dict(), "fit": "melt"}}, "preprocessing"),
         ({"preprocessing": {**CROP.as_dict(), "height": 25}}, "do not belong together"),
     ],

@@ -21,7 +21,8 @@ from targets.runtime.compiled_libedgec import (
     definitions,
     embedding,
 )
-from targets.runtime.embedded_network import MATRICES, PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.embedded_frame import MATRICES, PIXELS
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.zig import run_zig

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.embedded_frame import PIXELS
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.preprocess import decode
 from tests.targets.runtime.libedgec.camera_scenes import Scene
 from tests.targets.runtime.serve.conftest import Service, serving

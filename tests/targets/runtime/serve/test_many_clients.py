@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from multiprocessing import shared_memory
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -127,7 +128,30 @@ def shares_memory(service: Service, wanted: bytes) -> None:
         memory.unlink()
 
 
-CLIENTS = (asks, looks, is_refused, hangs_up, shares_memory)
+def sends_pictures(service: Service, _wanted: bytes) -> None:
+    """Files in a request, which the workers decode at the same time; the last one is damaged, or none is."""
+    connection = connected(service)
+    file = cv2.imencode(".jpg", np.full((90, 120, 3), 9, np.uint8))[1].tobytes()
+    for k in range(ROUNDS):
+        files = [file, file, file[: len(file) - k % 2 * 9]]
+        data = b"".join(len(one).to_bytes(4, "little") + one for one in files)
+        told = {
+            "name": "picture",
+            "datatype": "BYTES",
+            "shape": [3],
+            "parameters": {"binary_data_size": len(data)},
+        }
+        head = json.dumps({"inputs": [told]}).encode()
+        connection.request(
+            "POST", "/v2/models/tiny/infer", head + data, {"Inference-Header-Content-Length": str(len(head))}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == (400 if k % 2 else 200)
+    connection.close()
+
+
+CLIENTS = (asks, looks, is_refused, hangs_up, shares_memory, sends_pictures)
 
 
 def failures(

@@ -1,6 +1,7 @@
 """Files of pictures over KServe v2: the logits of what calibration decodes from them."""
 
 import json
+import platform
 import struct
 import threading
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.preprocess import decode
 from tests.targets.runtime.native.jpeg_files import segment
 from tests.targets.runtime.native.png_files import exif
-from tests.targets.runtime.serve.conftest import Service
+from tests.targets.runtime.serve.conftest import Service, serving
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (37, 52, 3), np.uint8)
 LARGE = cv2.resize(PICTURE, (900, 2300), interpolation=cv2.INTER_NEAREST)
@@ -117,3 +119,32 @@ def test_what_cannot_be_right_is_refused_in_words(service: Service, name: str) -
     assert said in json.loads(found)["error"]
     status, found = asked(service, tensor([JPEG]), 1)
     assert status == 200
+
+
+def processor_ticks(service: Service) -> list[int]:
+    """Of each thread that is there: what it took so far, in user mode."""
+    tasks = Path(f"/proc/{service.process.pid}/task").glob("*/stat")
+    return [int(one.read_text().rpartition(")")[2].split()[11]) for one in tasks]
+
+
+def test_the_workers_share_the_files_of_a_request(service: Service, tiny_bundle: Path) -> None:
+    """One thread that decodes for all would have nearly all ticks."""
+    noise = np.random.default_rng(1).integers(0, 256, (700, 900, 3), np.uint8)
+    files = [cv2.imencode(".png", noise)[1].tobytes()] * 12
+    assert asked(service, tensor(files), len(files)) == (200, wanted(tiny_bundle, files[:1]) * len(files))
+    least, most = sorted(processor_ticks(service))[-2:]
+    assert least > most / 8
+
+
+@pytest.mark.slow
+def test_large_files_wait_for_each_others_memory(tiny_bundle: Path) -> None:
+    """Eight pictures that take 130 MiB each, in eight workers: half a gigabyte has room for a few."""
+    plain = np.full((3400, 4200, 3), 200, np.uint8)
+    how = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    files = [cv2.imencode(".jpg", plain, how)[1].tobytes()] * 8
+    program = COMPILED_SERVICE.folder(platform.machine()) / SERVICE
+    with serving(program, tiny_bundle, ["--workers", "8"]) as service:
+        assert asked(service, tensor(files), len(files))[0] == 200
+        status = Path(f"/proc/{service.process.pid}/status").read_text()
+    (most,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert most < 600 << 10

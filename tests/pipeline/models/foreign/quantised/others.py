@@ -48,12 +48,17 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime h
         return None if image is None else {"input": image[None]}
 
 
-def by_onnxruntime(kind: type[nn.Module], folder: Path, opset: int = 17, **settings: object) -> Path:
-    """Quantise a network of `networks` with `quantize_static`."""
+def by_onnxruntime(
+    kind: type[nn.Module], folder: Path, opset: int = 17, prepared: bool = True, **settings: object
+) -> Path:
+    """Quantise a network of `networks` with `quantize_static`, `prepared` for that as onnxruntime advises."""
     logging.getLogger().setLevel(logging.ERROR)  # it warns of what it does by itself
     export(make(kind), folder / "float.onnx", opset)
-    quant_pre_process(str(folder / "float.onnx"), str(folder / "before.onnx"), skip_symbolic_shape=True)
-    quantize_static(folder / "before.onnx", folder / "theirs.onnx", _Calibration(), **settings)
+    before = folder / "float.onnx"
+    if prepared:
+        quant_pre_process(str(before), str(folder / "before.onnx"), skip_symbolic_shape=True)
+        before = folder / "before.onnx"
+    quantize_static(before, folder / "theirs.onnx", _Calibration(), **settings)
     return folder / "theirs.onnx"
 
 

@@ -37,6 +37,20 @@ def extra(**options: object) -> dict[str, Any]:
     return {"extra_options": options}
 
 
+class LocalResponses(nn.Sequential):
+    """torch writes an If where it takes a dimension out of the neighbouring channels' sums."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.ReLU(),
+            nn.LocalResponseNorm(3),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 10),
+        )
+
+
 FORMS = {
     "QDQ u8s8, a scale each channel": (MobileNetLike, QDQ | U8S8 | EACH_CHANNEL),
     "QDQ u8s8, one scale": (DenseNetLike, QDQ | U8S8),
@@ -50,6 +64,7 @@ FORMS = {
     "QDQ, convolutions alone": (DenseNetLike, QDQ | U8S8 | {"op_types_to_quantize": ["Conv"]}),
     "QDQ in onnxruntime's domain": (MobileNetLike, QDQ | U8S8 | extra(UseQDQContribOps=True)),
     "QDQ around what cannot be in integers": (HighwayLike, QDQ | U8S8),
+    "QDQ around an If that the images' size decides": (LocalResponses, QDQ | U8S8),
     "QDQ around shuffled channels": (ShuffleNetLike, QDQ | U8S8),
     "QOperator u8s8": (MobileNetLike, QOPERATOR | U8S8),
     "QOperator u8u8": (DenseNetLike, QOPERATOR | U8U8),
@@ -68,6 +83,11 @@ def test_the_engine_computes_what_the_graph_says(
     assert decibels(expected, in_integers(network, images, tmp_path)) > ROUNDED_ELSEWHERE
     written = network.quantised(Scheme.ASYM)
     check_written_anew(written.model, "theirs.onnx", Scheme.ASYM, written.in_float)
+
+
+def test_constants_inside_of_an_if(tmp_path: Path) -> None:
+    theirs, images = by_onnxruntime(LocalResponses, tmp_path, prepared=False, **QDQ, **U8S8), pictures(4)
+    assert decibels(as_it_came(theirs, normalised(images)), written_anew(read(theirs), images)) > EXACT
 
 
 @pytest.mark.parametrize("opset", [13, 15, 19, 20])
