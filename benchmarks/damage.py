@@ -6,7 +6,7 @@ A small network with its weights in two other files is built for the target `ref
 pictures; with `--quantized`, a quantised network is brought besides it, its weights in a file too. Each edit
 hits one file, of the store or of the input, and sets its time of modification back. Then the build runs
 again: its bundle has to be the one that a build from nothing makes of the same input, or both have to end
-with an error that is no bug. Prints how many ended in which way; exit code 1 for wrong bytes.
+with an error that is not a bug. Prints how many ended in which way; exit code 1 for wrong bytes.
 """
 
 import argparse

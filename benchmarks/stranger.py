@@ -48,7 +48,7 @@ def main() -> None:
     (folder / "pics").mkdir(parents=True, exist_ok=True)
     photos = sorted(arguments.photos.rglob("*.jpg"))[:PICTURES]
     if not photos:
-        parser.error(f"{arguments.photos} is no folder with .jpg files; of an archive, unpack some")
+        parser.error(f"{arguments.photos} is not a folder with .jpg files; of an archive, unpack some")
     for photo in photos:
         shutil.copyfile(photo, folder / "pics" / photo.name)
     write_files(folder)

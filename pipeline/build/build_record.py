@@ -75,7 +75,7 @@ class RecordedBuild:
 
     @classmethod
     def read(cls, content: object) -> Self:
-        """Return what was recorded. Raises TypeError or ValueError for what is no such record."""
+        """Return what was recorded. Raises TypeError or ValueError for anything else."""
         if not isinstance(content, dict):
             raise TypeError("a record is a table")
         steps = tuple((str(stage), str(key)) for stage, key in content.pop("steps"))

@@ -13,7 +13,7 @@ NUMBERS = ("cls", "label", "class", "class_id", "label_id", "target")
 NAMES = ("class_name", "label_name", "classname", "label", "class")
 """Keys of x.json that have the class: a number, a name, or one of each."""
 MOST_CLASSES = 1 << 20
-"""A higher label without a list of names is no number of a class."""
+"""A higher label without a list of names is not the number of a class."""
 
 
 class Label(NamedTuple):

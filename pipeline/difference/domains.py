@@ -20,7 +20,7 @@ from pipeline.difference.place import Array, GraphPlace, Sides, Values
 from pipeline.difference.weights_compared import name_gains, vary
 
 BIAS_SHIFT = 0.25
-"""The least shift of a layer's output that is no correction of a bias, in its standard deviations."""
+"""The least shift of a layer's output that no correction of a bias explains, in its standard deviations."""
 CENTRED_SHIFT = 0.05
 """The least shift of a tensor that B centres, in its standard deviations."""
 
@@ -89,7 +89,7 @@ class Domains:
         suspected: Discrepancy,
         constants: LayerConstants | None,
     ) -> list[Discrepancy]:
-        """Note gains and shifts of a layer's output; return them as a fault if they are no equalisation."""
+        """Note gains and shifts of a layer's output; return those that equalisation does not explain."""
         tensor = place.node.output
         spread = by_channel(place.expected).std(1) + 1e-15
         shifted = float(np.sqrt(((fitted.shift / spread) ** 2).mean())) > BIAS_SHIFT

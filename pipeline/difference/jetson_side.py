@@ -53,7 +53,7 @@ def jetson_side(folder: Path, device: str) -> Iterator[Side]:
 
 
 def module_of(folder: Path) -> Jetson:
-    """Return the module that a build is for. Raises UsageError where that is no Jetson."""
+    """Return the module that a build is for. Raises UsageError where that is not a Jetson."""
     from pipeline.report.model.build_report import Report
 
     report = folder / "report.json"
@@ -61,7 +61,7 @@ def module_of(folder: Path) -> Jetson:
         raise UsageError(f"{folder} has no report.json, which says for which module it is. Build it again.")
     name = Report.load(report).subject.target
     if name not in jetsons():
-        raise UsageError(f"{folder} was built for {name}, which is no Jetson. Give a build for one.")
+        raise UsageError(f"{folder} was built for {name}, which is not a Jetson. Give a build for one.")
     return jetsons()[name]
 
 

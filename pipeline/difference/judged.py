@@ -96,11 +96,11 @@ def _sizes(a: Side, b: Side) -> Iterable[str]:
 def _not_numbers(side: Side, found: Array) -> list[str]:
     wrong = int((~np.isfinite(found.reshape(len(found), -1)).all(1)).sum())
     whose = f"{side.name}: the logits of {wrong} of {len(found)} pictures"
-    return [f"{whose} are no numbers, so these pictures have no class"] if wrong else []
+    return [f"{whose} are not numbers, so these pictures have no class"] if wrong else []
 
 
 def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
-    """Compare logits. What is no number in one alone is no agreement, and names no class in either."""
+    """Compare logits. What is a number in one alone counts as a difference, and names no class in either."""
     finite = np.isfinite(ours) & np.isfinite(theirs)
     alike = finite.any() and np.array_equal(np.isfinite(ours), np.isfinite(theirs))
     same_class = (ours.argmax(1) == theirs.argmax(1)) & finite.all(1)

@@ -87,7 +87,7 @@ def _refuse_tensorrt(path: Path) -> None:
 
 
 def _recorded_files(folder: Path) -> list[Path]:
-    """Return the recorded logits in a folder that is no build, in the order of their names."""
+    """Return the recorded logits in a folder that is not a build, in the order of their names."""
     if any((folder / name).is_file() for name in OF_BUILDS):
         return []
     return sorted(folder.glob("*.npy"))

@@ -112,7 +112,7 @@ def _centred(scores: Array) -> Array:
 
 
 def own_form(side: Side) -> InputForm | None:
-    """Return how a graph that takes pixels normalises them; None where that is no mean and std."""
+    """Return how a graph that takes pixels normalises them; None if not by a mean and a std."""
     if side.graph is None or side.size is None:
         return None
     graph = read_real_graph(side.graph)

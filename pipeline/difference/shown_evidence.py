@@ -35,7 +35,7 @@ class ValueHistogram:
 
 
 def read_pictures(sides: Sides) -> tuple[ReadPicture, ...]:
-    """Return the first pictures as both first layers read them; empty where they are no planes."""
+    """Return the first pictures as both first layers read them; empty where those are not planes."""
     node = next((one for one in sides.a.nodes if one.operator in LAYERS), None)
     if node is None or node.inputs[0] not in sides.a_values:
         return ()

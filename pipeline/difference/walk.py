@@ -313,7 +313,7 @@ class Walk:
     def _grid(self, tensor: str, theirs: str, wanted: Array) -> None:
         for grid in self.sides.b.all_grids.get(theirs, ()):
             if any(grid.rounds_as(same) for same in self.sides.a.all_grids.get(tensor, ())):
-                continue  # what both do, good or bad, is no difference
+                continue  # what both do, good or bad, is not a difference
             written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
             found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
             if found is not None and found not in self.findings:

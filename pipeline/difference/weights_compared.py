@@ -66,7 +66,7 @@ class NamedDifference:
 def compare_layers(ours: ComparedWeights, theirs: ComparedWeights) -> NamedDifference | None:
     """Name the difference of two layers' constants; None if rounding to 8 bits explains it.
 
-    Factors of whole input and output channels are no difference here: equalisation and folded normalisations
+    Factors of whole input and output channels do not count: equalisation and folded normalisations
     bring them in.
     """
     if ours.weight.shape != theirs.weight.shape:

@@ -67,7 +67,7 @@ def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: P
     """Explain why FP32 and INT8 give a picture different classes, or by which margin they agree.
 
     Raises UsageError for a network that gives no classes of whole pictures, and ReportError for logits that
-    are no numbers.
+    are not numbers.
     """
     one = asked.pixels[None]
     fp32, int8 = (graph_logits(model, one) for model in (build.float_model, build.int8_model))

@@ -73,7 +73,7 @@ def float_weights(sides: Sides) -> tuple[onnx.ModelProto, int, int]:
 
 
 def _float_constants(sides: Sides, a: RealNode, b: RealNode) -> list[Array] | None:
-    """Return A's weight, and its bias where B has one; None where B's weight is no rounded form of A's."""
+    """Return A's weight, and its bias where B has one; None where B's weight is not A's, rounded."""
     if b.reads[1] not in sides.b.weight_steps or not set(a.inputs[1:]) <= sides.a.constants.keys():
         return None
     wanted, found = sides.a.constants[a.inputs[1]], sides.b.constants[b.reads[1]]

@@ -17,7 +17,7 @@ def bounded_json(
 ) -> Any:  # noqa: ANN401 - as json.loads
     """Return what a JSON text holds; `pairs` as json.loads takes it for object_pairs_hook.
 
-    Raises ValueError for what is no JSON, is nested too deeply or has more than so many `values`. A value of
+    Raises ValueError if it is not JSON, is nested too deeply or has more than so many `values`. A value of
     three bytes takes up to 30 times as much memory.
     """
     check_values(text, values)

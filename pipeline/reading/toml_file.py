@@ -15,7 +15,7 @@ _NUL = re.compile(r"\\(?:u0{4}|U0{8})")
 
 
 def bounded_toml(path: Path) -> dict[str, Any]:
-    """Return a file's tables. Raises OSError, and ValueError or RecursionError if it is no TOML or too deep.
+    """Return a file's tables. Raises OSError, and ValueError or RecursionError if it is not TOML or too deep.
 
     For a key of n parts tomllib takes time in proportion to n squared: one of 500,000 would take an hour.
     """

@@ -17,5 +17,5 @@ def sixteen_bit_sums(model: Path) -> ToolchainCheck:
         told = f"no pair of weights can saturate in {engines}: the graph is exact there too"
         return ToolchainCheck(name="16-bit sums", outcome="passed", message=told)
     told = f"exact here; {saturating:,} of {pairs:,} pairs of weights can saturate in {engines}"
-    told += "; the word nosat prevents it"
+    told += "; `nosat` in the recipe prevents that"
     return ToolchainCheck(name="16-bit sums", outcome="noted", message=told)

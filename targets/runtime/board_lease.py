@@ -101,7 +101,7 @@ def _changed(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _look(folder: Path) -> dict[str, Any]:
-    """Return who has the board and who waits. A damaged file, or one from before a restart, is no lease."""
+    """Return who has the board and who waits. A damaged file, or one from before a restart, names nobody."""
     nobody: dict[str, Any] = {"holder": None, "waiting": []}
     try:
         found = json.loads(text_of(folder / "state.json") or "{}")

@@ -2,7 +2,7 @@
 
 python3 check_golden.pyz http://localhost:8000 MODEL [--folder golden]
 
-Exit code 1 if one image gets another class or logits that are no numbers, or the server does not answer.
+Exit code 1 if one image gets another class or logits that are not numbers, or the server does not answer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _same_class(number: int, listed: dict[str, Any], options: argparse.Namespace
     found = answered(options.server, options.model, pixels, listed["input"]["shape"]).reshape(expected.shape)
     wrong = int((~np.isfinite(found)).sum())
     if wrong:
-        print(f"image {number}: NO CLASS, {wrong} of {found.size} logits are no numbers")
+        print(f"image {number}: NO CLASS, {wrong} of {found.size} logits are not numbers")
         return False
     same = bool((found.argmax(axis=0) == expected.argmax(axis=0)).all())
     furthest = float(np.abs(found - expected).max())

@@ -141,7 +141,7 @@ def _agrees(wanted: Setting, real: str, steps: list[int], is_clock: bool) -> boo
     if not (real.isdigit() and wanted.value.lstrip("-").isdigit()):
         return False
     now, limit = int(real), int(wanted.value)
-    if limit <= 0:  # -1 is no limit for any clock, 0 for that of the memory
+    if limit <= 0:  # -1 means no limit for any clock, 0 for that of the memory
         return not steps or now in (0, max(steps))
     if not steps:
         return abs(now - limit) <= NEAR * limit

@@ -120,7 +120,7 @@ class _Importer:
     def _of_sums(self, node: onnx.NodeProto) -> bool:
         """Whether `node` belongs to a function of a convolution's sum, of which the last one has the value.
 
-        A chain whose convolution is no integer one, or is needed otherwise, is forgotten.
+        A chain whose convolution is not an integer one, or is needed otherwise, is forgotten.
         """
         end = next(e for e, chain in self.chains.items() if node.output[0] in (e, *chain.inside))
         chain = self.chains[end]

@@ -59,12 +59,12 @@ def at_rest(node: str, name: str, moved: MovedValues) -> tuple[Quantized, Pick |
     tensor, size = source.tensor, source.tensor.height * source.tensor.width
     flat = places.ndim == 2
     if flat and len(places) != 1:
-        raise NoIntegerForm(f"{node} gives the shape {list(places.shape)}, which is no row of one image.")
+        raise NoIntegerForm(f"{node} gives the shape {list(places.shape)}, which is not a row of one image.")
     if flat and np.array_equal(places.ravel(), np.arange(size * tensor.channels)):
         return Quantized(tensor, source.scale, flat=True), None
     cube = places.reshape(*places.shape, 1, 1) if flat else places
     if cube.ndim != 4 or len(cube) != 1 or not cube.size:
-        raise NoIntegerForm(f"{node} gives the shape {list(places.shape)}, which is no map of one image.")
+        raise NoIntegerForm(f"{node} gives the shape {list(places.shape)}, which is not a map of one image.")
     channels = cube[0, :, 0, 0] // size
     rows, columns = cube[0, 0, :, 0] % size // tensor.width, cube[0, 0, 0, :] % tensor.width
     whole = channels[:, None, None] * size + rows[:, None] * tensor.width + columns

@@ -138,7 +138,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _items(field: str, value: object) -> tuple[Any, ...]:
-    """Return the items of a JSON array: a text has letters and an object keys, which are no items."""
+    """Return the items of a JSON array: a text has letters and an object keys, which are not items."""
     if not isinstance(value, list):
         raise TypeError(f"{field} has {value!r}, which is not a list")
     return tuple(value)

@@ -46,7 +46,7 @@ edgec_status edgec_unpack(edgec_part f, uint8_t **memory, size_t *size, edgec_er
   return EDGEC_OK;
 }
 
-/* POSIX.1-2001, pax, "ustar Interchange Format": octal digits, then spaces and zeros. -1 if it is no number. */
+/* POSIX.1-2001, pax, "ustar Interchange Format": octal digits, then spaces and zeros. -1 if it is not a number. */
 static int64_t octal(const uint8_t *field, int length) {
   int64_t value = 0;
   int at = 0;

@@ -16,7 +16,7 @@ int edgec_is_packed(edgec_part file);
 edgec_status edgec_unpack(edgec_part file, uint8_t **memory, size_t *size, edgec_error *error);
 
 /* The file called `name` below the single folder of a tar; its bytes are NULL if it is not there, or is there twice.
-   -1 if it is no tar of edgec's. */
+   -1 if it is not a tar of edgec's. */
 int edgec_find_in_tar(edgec_part tar, const char *name, edgec_part *found);
 
 #endif

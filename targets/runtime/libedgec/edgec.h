@@ -40,13 +40,13 @@ typedef enum {
   EDGEC_OK = 0,
   EDGEC_BAD_ARGUMENT, /* a pointer is NULL, or a number is out of its range */
   EDGEC_NO_FILE,      /* the file cannot be opened or read */
-  EDGEC_NO_BUNDLE,    /* it is no bundle or engine of this version, or it is damaged */
+  EDGEC_NO_BUNDLE,    /* it is not a bundle or engine of this version, or it is damaged */
   EDGEC_CHANGED,      /* its sha256 is another than was asked for, or than its manifest has */
   EDGEC_PROCESSOR,    /* the engine needs another processor than this one */
   EDGEC_NO_MEMORY,
   EDGEC_SYSTEM,       /* the system refuses threads, or memory that holds machine code */
   EDGEC_BAD_FRAME,    /* a frame's description cannot be right; edgec_run_frame and edgec_prepare */
-  EDGEC_BAD_PICTURE   /* a file is no JPEG or PNG, is damaged or too large; edgec_decode; since 1.1 */
+  EDGEC_BAD_PICTURE   /* a file is not JPEG or PNG, is damaged or too large; edgec_decode; since 1.1 */
 } edgec_status;
 
 /* A few words for a status; "unknown status" for other numbers. */
@@ -182,7 +182,7 @@ typedef struct {
 } edgec_class;
 
 /* Write the `count` likeliest classes of a picture, likeliest first; of equal ones the first. Returns how many there are:
-   0 if a logit is no number, or the network gives a map of classes. */
+   0 if a logit is not a number, or the network gives a map of classes. */
 EDGEC_API int32_t edgec_likeliest(const edgec_network *network, const float *logits, edgec_class *classes, int32_t count);
 
 #ifdef __cplusplus

@@ -58,7 +58,7 @@ static int is_outside(int32_t begin, int32_t *count, int32_t all) {
 }
 
 edgec_status edgec_check_frame(edgec_frame *f, int32_t max_height, int32_t max_width, edgec_error *error) {
-  if (f->pixels < EDGEC_RGB || f->pixels > EDGEC_UYVY) return edgec_fail(error, EDGEC_BAD_FRAME, "the frame's pixels are %d, which is no edgec_pixels", (int)f->pixels);
+  if (f->pixels < EDGEC_RGB || f->pixels > EDGEC_UYVY) return edgec_fail(error, EDGEC_BAD_FRAME, "the frame's pixels are %d, which is not an edgec_pixels", (int)f->pixels);
   if (f->height < 1 || f->width < 1 || f->height > max_height || f->width > max_width)
     return edgec_fail(error, EDGEC_BAD_FRAME, "the frame is %d x %d (height x width); this context takes up to %d x %d: see max_height and max_width",
                       f->height, f->width, max_height, max_width);

@@ -99,7 +99,7 @@ edgec_status edgec_read_manifest(edgec_part part, edgec_manifest *m, edgec_error
   else {
     int failed = read_strings(all, part.size, m);
     if (failed == -2) status = edgec_fail(error, EDGEC_NO_MEMORY, "not enough memory for the manifest");
-    else if (failed) status = edgec_fail(error, EDGEC_NO_BUNDLE, "manifest.json lacks classes, an engine or its sha256, or has pixels that are no size");
+    else if (failed) status = edgec_fail(error, EDGEC_NO_BUNDLE, "manifest.json lacks classes, an engine or its sha256, or its pixels are not a size");
   }
   free(text);
   if (status) {

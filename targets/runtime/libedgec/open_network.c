@@ -23,7 +23,7 @@ static edgec_status read_file(int folder, const char *path, int64_t most, uint8_
   off_t size = lseek(file, 0, SEEK_END), done = 0;
   if (size < 1 || size > most || lseek(file, 0, SEEK_SET)) {
     close(file);
-    return edgec_fail(error, EDGEC_NO_FILE, "%.120s is no file, empty, or larger than %lld bytes", path, (long long)most);
+    return edgec_fail(error, EDGEC_NO_FILE, "%.120s is not a file, is empty, or is larger than %lld bytes", path, (long long)most);
   }
   uint8_t *into = malloc((size_t)size);
   for (ssize_t count = 1; into && done < size && count > 0; done += count > 0 ? count : 0) count = read(file, into + done, (size_t)(size - done));

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Addresses that are no offsets into the arena. */
+/* Addresses that are not offsets into the arena. */
 enum { EDGEC_IMAGE = -1, EDGEC_NOTHING = -2 };
 
 typedef void (*edgec_kernel)(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y,

@@ -22,7 +22,7 @@ static const char *footer_of(int file, edgec_footer *footer) {
       read_at(file, footer, sizeof *footer, (uint64_t)status.st_size - sizeof *footer))
     return "the engine file is too short";
   if (memcmp(footer->magic, EDGEC_MAGIC, sizeof footer->magic))
-    return "the file is no edgec engine of this version, or it was cut off";
+    return "the file is not an edgec engine of this version, or it was cut off";
   return edgec_footer_fits(footer, &edgec_generated, (uint64_t)status.st_size) ? NULL : "the engine file is damaged";
 }
 

@@ -107,7 +107,7 @@ static const char *shown(edgec_jpeg *j, int channels) {
   j->shown = channels == 1 && j->colors == JPEG_YCC ? 1 : j->count;
   for (int i = 0; i < j->shown; i++)
     if (j->across % j->components[i].across || j->down % j->components[i].down)
-      return "the JPEG has samples that are no whole number of pixels apart";
+      return "the JPEG's samples are not a whole number of pixels apart";
   return NULL;
 }
 

@@ -13,7 +13,7 @@
 const char *edgec_decode_picture(uint8_t *file, size_t size, int channels, edgec_picture *picture) {
   if (edgec_is_jpeg(file, size)) return edgec_decode_jpeg(file, size, channels, picture);
   if (edgec_is_png(file, size)) return edgec_decode_png(file, size, channels, picture);
-  return "this is no JPEG or PNG file. Convert it, or use the bundle's ./run, which reads others too";
+  return "this is neither a JPEG nor a PNG file. Convert it, or use the bundle's ./run, which reads others too";
 }
 
 static int read_all(int file, uint8_t *into, size_t size) {

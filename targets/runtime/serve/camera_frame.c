@@ -46,7 +46,7 @@ const char *frame_read(edgec_json told, edgec_frame *f) {
   if (!f->pixels) return "the request's parameter pixels is none of RGB, BGR, GRAY, RGBA, BGRA, NV12, I420, YUYV and UYVY";
   if (f->pixels >= EDGEC_NV12 && (!f->matrix || !f->range)) return "YUV needs the parameters matrix (BT601 or BT709) and range (LIMITED or FULL)";
   if (read_integer(told, "height", 1, LARGEST_SIDE, &height) || read_integer(told, "width", 1, LARGEST_SIDE, &width) || !height || !width)
-    return "the parameters height and width are no sizes from 1 to 16384";
+    return "the parameters height and width are not sizes from 1 to 16384";
   f->height = (int32_t)height;
   f->width = (int32_t)width;
   const char *wrong = read_strides(told, f);

@@ -62,12 +62,12 @@ static const char *find_region(edgec_json tensor, int64_t needed, int exact, reg
   if (!told.at) return NULL;
   if (!regions_allowed()) return "shared memory is not offered: start edgec-serve with --shared-memory";
   size_t length = edgec_json_length(told);
-  if (!length || length >= sizeof name) return "shared_memory_region is no name";
+  if (!length || length >= sizeof name) return "shared_memory_region is not a name";
   edgec_json_text(told, name);
   if (read_integer(parameters, "shared_memory_offset", 0, INT64_MAX, &offset) || read_integer(parameters, "shared_memory_byte_size", 1, INT64_MAX, &size) ||
       size < needed || (exact && size != needed))
-    return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is no number"
-                 : "shared_memory_byte_size is too small for the output, or shared_memory_offset is no number";
+    return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is not a number"
+                 : "shared_memory_byte_size is too small for the output, or shared_memory_offset is not a number";
   *found = region_use(name, offset, size, at);
   if (!*found) return "there is no such region of shared memory, or it is smaller: register it before";
   return region_is_broken(*found) ? "the shared memory has become shorter; register it again" : NULL;
@@ -147,7 +147,7 @@ static const char *read_outputs(const service *s, question *q) {
 /* Return NULL, or what is wrong. `json` is the zero-terminated text. */
 static const char *read_question(const service *s, question *q, const char *json, size_t size) {
   q->json = edgec_json_parse(json, size);
-  if (!q->json.at) return "the body is no JSON, or its Inference-Header-Content-Length is missing or wrong";
+  if (!q->json.at) return "the body is not JSON, or its Inference-Header-Content-Length is missing or wrong";
   const char *wrong = read_input(s, q);
   return wrong ? wrong : read_outputs(s, q);
 }

@@ -77,7 +77,7 @@ static void clear_if_unused(region *r) {
 static const char *checked_key(const char *key) {
   const char *rest = key + (*key == '/');
   size_t length = strlen(rest);
-  if (!length || length > LONGEST_NAME || strchr(rest, '/') || !strcmp(rest, ".") || !strcmp(rest, "..")) return "the key is no name for shm_open";
+  if (!length || length > LONGEST_NAME || strchr(rest, '/') || !strcmp(rest, ".") || !strcmp(rest, "..")) return "the key is not a name for shm_open";
   return strncmp(rest, allowed, strlen(allowed)) ? "this service does not take regions with such a key: see --shared-memory" : NULL;
 }
 
@@ -86,7 +86,7 @@ static const char *map(region *r, const char *key, int64_t offset, int64_t size)
   r->file = shm_open(key, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
   if (r->file < 0) return "there is no such shared memory, or it may not be read and written here";
   const char *wrong = NULL;
-  if (fstat(r->file, &about) || !S_ISREG(about.st_mode)) wrong = "the key is no shared memory";
+  if (fstat(r->file, &about) || !S_ISREG(about.st_mode)) wrong = "the key is not shared memory";
   else if (about.st_size < size || about.st_size - size < offset) wrong = "offset and byte_size go behind the end of the shared memory";
   r->lead = (size_t)(offset % (int64_t)page);
   r->mapped = (size_t)size + r->lead;

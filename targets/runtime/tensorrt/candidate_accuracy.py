@@ -81,7 +81,7 @@ def agreement(
 
 
 def _right(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return what is right [N], or [N, h, w]. Logits that are no numbers name no class."""
+    """Return what is right [N], or [N, h, w]. Logits that are not numbers name no class."""
     named: NDArray[np.bool_] = (logits.argmax(axis=1) == labels) & np.isfinite(logits).all(axis=1)
     return named
 

@@ -69,7 +69,7 @@ def doubt_of_fp16(accuracy: Mapping[str, Any], drop: Mapping[str, float], max_dr
 
 def _not_finite(name: str, accuracy: Mapping[str, Any]) -> str:
     broken, images = accuracy["not_finite"], accuracy["images"]
-    return f"{name} gives logits that are no numbers for {broken} of {images} images" if broken else ""
+    return f"{name} gives logits that are not numbers for {broken} of {images} images" if broken else ""
 
 
 def _objection(name: str, images: int, drop: Mapping[str, Any], max_drop: float) -> str:

@@ -126,7 +126,7 @@ def _layers(trt: Any, runner: Any, batch: int, plan: Path) -> dict[str, Any]:
 def _separate(
     candidate: Candidate, plan: Path, layers: Sequence[inspecting.Layer], times_ms: Mapping[str, float]
 ) -> list[dict[str, Any]] | None:
-    """Return the Q and DQ that are not fused; None if the file is no network."""
+    """Return the Q and DQ that are not fused; None if the file is not a network."""
     try:
         network = QdqFile((plan.parent / candidate.onnx).read_bytes())
     except (OSError, EngineProblem):

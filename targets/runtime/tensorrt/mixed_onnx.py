@@ -57,7 +57,7 @@ class QdqFile:
             }
             self._results = {_text(field.data, 1) for field in fields if field.number == OUTPUT}
         except (StopIteration, ValueError, LookupError) as error:
-            raise EngineProblem("this is no ONNX file") from error
+            raise EngineProblem("this is not an ONNX file") from error
         self._made_by = {name: node for node in self.nodes for name in node.outputs}
 
     def quantised_convolutions(self) -> list[str]:

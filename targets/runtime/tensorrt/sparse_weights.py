@@ -17,7 +17,7 @@ def has_sparse_weights(model: bytes) -> bool:
     """Whether a convolution has at most two of each four weights along its input channels.
 
     Kernels for that are then worth trying; TensorRT takes one where it is faster. So may a DLA, whose network
-    has no Q/DQ. False for files that are no networks.
+    has no Q/DQ. False for files that are not networks.
     """
     try:
         return any(_is_sparse(weights) for weights in QdqFile(model).constant_weights())

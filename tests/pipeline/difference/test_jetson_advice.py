@@ -26,7 +26,7 @@ def test_building_it_again_helps(tmp_path: Path) -> None:
 
 def test_a_build_for_a_jetson_helps(tmp_path: Path) -> None:
     write(tmp_path, "rpi5")
-    with pytest.raises(UsageError, match=re.escape("which is no Jetson. Give a build for one.")):
+    with pytest.raises(UsageError, match=re.escape("which is not a Jetson. Give a build for one.")):
         module_of(tmp_path)
     write(tmp_path, "jetson-thor")
     assert module_of(tmp_path).name == "jetson-thor"

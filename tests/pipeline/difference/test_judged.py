@@ -67,7 +67,7 @@ def test_programs_of_which_one_gives_no_numbers_are_not_the_same(pair: Pair, tur
     assert found.verdict is Sameness.DIFFERENT
     assert found.logits is not None
     assert found.logits.same_class == pytest.approx(1 - 1 / len(pair.pictures))
-    assert any("broken: the logits of 1 of 8 pictures are no numbers" in note for note in found.notes)
+    assert any("broken: the logits of 1 of 8 pictures are not numbers" in note for note in found.notes)
 
 
 def test_logits_alone_that_agree_to_15_db_are_not_called_rounded(pair: Pair) -> None:

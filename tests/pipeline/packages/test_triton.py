@@ -157,5 +157,5 @@ def test_the_check_fails_for_logits_that_are_no_numbers_though_they_would_name_t
         done = checked(package, address, "tiny")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f"image {number}: NO CLASS, 1 of 10 logits are no numbers" for number in range(4)
+        f"image {number}: NO CLASS, 1 of 10 logits are not numbers" for number in range(4)
     ]

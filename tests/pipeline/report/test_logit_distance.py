@@ -1,4 +1,4 @@
-"""Logits that are no numbers name no class."""
+"""Logits that are not numbers name no class."""
 
 import numpy as np
 

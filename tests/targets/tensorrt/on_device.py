@@ -290,7 +290,7 @@ def broken_engines_are_not_chosen(device: DeviceDouble, folder: Path) -> None:
     device.computes = computes
     jetson = BuildingDevice(device, folder)
     said = jetson.build("--max-drop", "50", "--quick")
-    words = "fp16 gives logits that are no numbers for 16 of 16 images"
+    words = "fp16 gives logits that are not numbers for 16 of 16 images"
     assert f"{words}: others are compared with the validated logits" in said
     choice = jetson.read("chosen.json")
     assert choice["precision"] == "int8"
@@ -304,7 +304,7 @@ def broken_engines_are_not_chosen(device: DeviceDouble, folder: Path) -> None:
     with redirect_stderr(said_of_it):
         assert device_build.main(folder, ["--max-drop", "50", "--quick"]) == 1
     assert "no engine is chosen: fp16 gives" in said_of_it.getvalue()
-    assert "int8 gives logits that are no numbers" in said_of_it.getvalue()
+    assert "int8 gives logits that are not numbers" in said_of_it.getvalue()
 
 
 def a_batch_is_whole_though_there_are_fewer_images(device: DeviceDouble, folder: Path) -> None:

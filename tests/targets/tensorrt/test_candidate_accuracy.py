@@ -1,4 +1,4 @@
-"""An engine whose logits are no numbers is right about nothing, and agrees with nothing."""
+"""An engine whose logits are not numbers is right about nothing, and agrees with nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

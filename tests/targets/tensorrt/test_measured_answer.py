@@ -133,5 +133,5 @@ def test_where_no_engine_is_right_it_says_so() -> None:
         found["accuracy"][name]["not_finite"] = 400
     assert read(found).chosen == ""
     assert read(found).why.startswith(
-        "no engine is chosen: fp16 gives logits that are no numbers for 400 of 400"
+        "no engine is chosen: fp16 gives logits that are not numbers for 400 of 400"
     )

@@ -131,7 +131,7 @@ def test_an_archive_with_a_changed_bit_is_refused(bundle: Path) -> None:
         ({"classes": ("one", "two")}, "do not belong together"),
         ({"classes": ()}, "lacks classes"),
         ({"pixels": (3, 3)}, "do not belong together"),
-        ({"pixels": (0, 3)}, "pixels that are no size"),
+        ({"pixels": (0, 3)}, "its pixels are not a size"),
         ({"preprocessing": {**CROP.as_dict(), "fit": "melt"}}, "preprocessing"),
         ({"preprocessing": {**CROP.as_dict(), "height": 25}}, "do not belong together"),
     ],

@@ -62,7 +62,7 @@ def test_every_candidate_has_its_objection() -> None:
 def test_logits_that_are_no_numbers_are_never_chosen() -> None:
     accuracy = {**ACCURACY, "int8": {"images": 1024, "not_finite": 3}}
     chosen, why = choose(accuracy, {"int8": drop(0.0)}, latency(int8=1.0, fp16=3.0), 1.0)
-    assert (chosen, why) == ("fp16", "int8 gives logits that are no numbers for 3 of 1024 images")
+    assert (chosen, why) == ("fp16", "int8 gives logits that are not numbers for 3 of 1024 images")
 
 
 def test_fp16_that_is_wrong_is_not_the_one_to_fall_back_to() -> None:

@@ -138,7 +138,7 @@ vision_msgs::msg::Classification Classifier::answer(const std_msgs::msg::Header 
   found.header = header;
   std::int32_t count = static_cast<std::int32_t>(std::min<std::int64_t>(settings_.top_k, network_.description().classes));
   std::vector<edgec_class> likeliest = network_.likeliest(logits_, count);
-  if (likeliest.empty()) throw refused("the network's answer to this image is no number");
+  if (likeliest.empty()) throw refused("the network's answer to this image is not a number");
   for (const edgec_class &one : likeliest) {
     if (one.probability < settings_.threshold) break;
     vision_msgs::msg::ObjectHypothesis hypothesis;
