@@ -65,7 +65,8 @@ def deploy(
     facts = probe(device)
     lacks = [*_misfit(manifest, facts), *facts.missing()]
     if lacks:
-        raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
+        other = "" if facts.numpy and facts.opencv else " If another Python there has it, give --python."
+        raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.{other}")
     size = bundle.stat().st_size
     if facts.free_bytes < SPARE * size:
         raise DeviceError(

@@ -48,7 +48,7 @@ class Dataset:
             make = {"train": self._train, "calibration": self._calibration, "evaluation": self._evaluation}
             split = make[role]()
             if not len(split):
-                raise DataError(f"The {role} set of {self.location} is empty. Put images into it.")
+                raise DataError(self._nothing_for(role))
             if role != "evaluation" and self.has("evaluation"):
                 _refuse_overlap(split, self.split("evaluation"))
             self._splits[role] = split
@@ -77,6 +77,15 @@ class Dataset:
         whole = self._whole("train")
         taken = {sample.digest for sample in self.split("calibration").samples}
         return whole.subset([i for i, sample in enumerate(whole.samples) if sample.digest not in taken])
+
+    def _nothing_for(self, role: Role) -> str:
+        """Say why there are no images for a role that has a stored split."""
+        if role == "train" and len(self._whole("train")):
+            return (
+                f"The few pictures to train with in {self.location} are all taken to calibrate with, by their"
+                " content. Add some of each class."
+            )
+        return f"The {role} set of {self.location} is empty. Put images into it."
 
     def _whole(self, stored_role: Role, for_role: Role | None = None) -> Split:
         """Return everything stored for one role, for use in the role `for_role`."""

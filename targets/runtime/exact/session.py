@@ -56,8 +56,8 @@ LADDER = (
     SessionSettings("no optimisation: quantised layers computed in float", "ORT_DISABLE_ALL"),
 )
 """The fastest first. The last two multiply in float32, where these sums are exact up to 2^24."""
-AS_WRITTEN = LADDER[-1]
-"""No fusion: every operator separately, in the order of the file."""
+BASIC, AS_WRITTEN = LADDER[-2:]
+"""The latter has no fusion: every operator separately, in the order of the file."""
 ALL_CORES = 0
 """onnxruntime's value for as many threads as cores."""
 
@@ -69,13 +69,14 @@ def open_session(
 
     A quantised one that onnxruntime cannot open with the fastest exact settings runs as written: its
     x64quantprecision fails for layers that share a zero point, and for QGemm of int8.
+    A float one runs with basic optimisations where its fusions take an output out of the graph.
     `settings`, if given, are used without a test. Raises NotExactError if no settings are exact here,
     and onnxruntime's exceptions for what it refuses.
     """
     if settings is not None:
         return _opened(source, threads, settings)
     if not is_quantised(source):
-        return _opened(source, threads, LADDER[0])
+        return _opened_in_float(source, threads)
     exact = exact_settings(threads)
     try:
         return _opened(source, threads, exact)
@@ -85,13 +86,25 @@ def open_session(
         return _opened(source, threads, AS_WRITTEN)
 
 
+def _opened_in_float(source: str | Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    try:
+        return _opened(source, threads, LADDER[0])
+    except RuntimeError:  # not one of its own: a convolution that is added was an output, and was fused
+        return _opened(source, threads, BASIC)
+
+
 def _opened(
     source: str | Path | bytes, threads: int, settings: SessionSettings
 ) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     given = source if isinstance(source, bytes) else str(source)
-    return onnxruntime.InferenceSession(given, settings.options(threads), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        given,
+        settings.options(threads),
+        providers=["CPUExecutionProvider"],
+        enable_fallback=False,  # which prints, and tries the same again
+    )
 
 
 def is_from_onnxruntime(error: Exception) -> bool:

@@ -206,6 +206,12 @@ def all_calibrate(trial: AdvisedFolder) -> Callable[[], object]:
     return lambda: drawn.append(2)
 
 
+def all_train_calibrates(trial: AdvisedFolder) -> Callable[[], object]:
+    write_folder(trial.place, class_folders(train=1, test=4))
+    trial.read = lambda place, _: open_dataset(place).split("train")
+    return lambda: write_folder(trial.place, class_folders(train=4))
+
+
 def none_asked_for(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(train=4, test=4))
     count = [0]
@@ -229,6 +235,7 @@ CASES: dict[str, Case] = {
     "Restore or remove them": damaged_pictures,
     "Build again when it stays as it is": changed_meanwhile,
     "Lower calibration.images or add some": all_calibrate,
+    "are all taken to calibrate with, by their content. Add some": all_train_calibrates,
     "Ask for at least one": none_asked_for,
 }
 

@@ -169,7 +169,9 @@ class TestDeploying:
     ) -> None:
         python = tmp_path / "bin" / "python3"
         python.write_text(f'#!/bin/sh\nexec {Path(sys.base_prefix) / "bin/python3"} -I -S "$@"\n')
-        with pytest.raises(DeviceError, match=r"NumPy is missing.*OpenCV is missing: apt install"):
+        with pytest.raises(
+            DeviceError, match=r"NumPy is missing.*OpenCV is missing: apt install .*give --python"
+        ):
             deploy(device.device, bundle, (), Silent())
         assert not (device.home / "edgec").exists()
 

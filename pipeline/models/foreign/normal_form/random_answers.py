@@ -9,6 +9,7 @@ from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.normal_form.known_shapes import independent_of_values
 
 MODE_IS_SAID = 14
 RANDOM = frozenset(
@@ -17,12 +18,20 @@ RANDOM = frozenset(
 
 
 def refuse_random_answers(model: onnx.ModelProto, path: Path) -> None:
-    """Raise CheckpointError if a node's result depends on chance, or on the other images of a batch."""
+    """Raise CheckpointError if a node's result depends on chance, or on the other images of a batch.
+
+    A batch norm of weights is allowed: torch standardises weights so (BiT, NFNet), and they are constants.
+    """
+    of_weights = independent_of_values(model.graph) | {tensor.name for tensor in model.graph.initializer}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     version = model.opset_import[0].version
     for node in model.graph.node:
         called = f"{path}: the {node.op_type} {node.name or node.output[0]!r}"
-        if node.op_type == "BatchNormalization" and _trains(node, version):
+        if (
+            node.op_type == "BatchNormalization"
+            and _trains(node, version)
+            and node.input[0] not in of_weights
+        ):
             raise CheckpointError(
                 f"{called} is in training mode, so the answer for an image depends on the others beside it."
                 " Call model.eval() and export again."

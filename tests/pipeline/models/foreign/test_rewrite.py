@@ -102,6 +102,31 @@ class Viewed(nn.Module):
         return torch.softmax(self.fc(y.view(y.size(0), -1)), 1)
 
 
+class StandardisedConv(nn.Conv2d):
+    """Weights of mean 0 and variance 1, by a batch norm in training mode (BiT, NFNet)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As a convolution does."""
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        weight = torch.nn.functional.batch_norm(flat, None, None, training=True).reshape_as(self.weight)
+        return torch.nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class Standardised(nn.Sequential):
+    """A network of such convolutions."""
+
+    def __init__(self) -> None:
+        mean = nn.AdaptiveAvgPool2d(1)
+        super().__init__(StandardisedConv(3, 16, 3, 2, 1), nn.ReLU(), mean, nn.Flatten(), nn.Linear(16, 10))
+
+
+def test_weights_may_be_standardised_in_the_graph(tmp_path: Path) -> None:
+    network = make(Standardised)
+    made = adopted(export(network, tmp_path / "standardised.onnx"), USUAL, tmp_path)
+    assert "BatchNormalization" not in {node.op_type for node in onnx.load(made).graph.node}
+    np.testing.assert_allclose(run(made, pixels()), expected(network, pixels(), USUAL), rtol=1e-4, atol=1e-4)
+
+
 def test_computed_shapes_softmax_and_own_normalisation_are_taken_apart(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Viewed().eval()

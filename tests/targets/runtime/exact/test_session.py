@@ -107,6 +107,42 @@ def test_a_graph_that_onnxruntime_cannot_optimise_runs_as_written(monkeypatch: p
         session.open_session(quantised)
 
 
+def test_a_convolution_that_is_added_to_another_can_be_read_too() -> None:
+    """onnxruntime's fusion takes the first one's result out of the graph, though it is an output."""
+    weights = {
+        "w": (48, 3, 3, 3),
+        "a": (96, 1, 7, 7),
+        "b": (96, 1, 3, 3),
+        "last": (16, 96, 1, 1),
+        "bias": (96,),
+    }
+    rng = np.random.default_rng(0)
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["maps"]),
+        onnx.helper.make_node("Conv", ["maps", "a", "bias"], ["large"], group=48, pads=[3, 3, 3, 3]),
+        onnx.helper.make_node("Conv", ["maps", "b", "bias"], ["small"], group=48, pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Add", ["large", "small"], ["sum"]),
+        onnx.helper.make_node("Relu", ["sum"], ["bent"]),
+        onnx.helper.make_node("Conv", ["bent", "last"], ["y"]),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "added",
+        [value("x", onnx.TensorProto.FLOAT, [1, 3, 16, 16])],
+        [value(name, onnx.TensorProto.FLOAT, None) for name in ("y", "large")],
+        [onnx.numpy_helper.from_array(rng.normal(size=s).astype(np.float32), n) for n, s in weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    given = {"x": rng.normal(size=(1, 3, 16, 16)).astype(np.float32)}
+    found, as_written = (
+        session.open_session(model.SerializeToString(), settings=settings).run(None, given)
+        for settings in (None, AS_WRITTEN)
+    )
+    for one, other in zip(found, as_written, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_alone_make_a_graph_quantised_too() -> None:
     assert is_quantised(_one_node("DequantizeLinear", ["x", "x"]))
 
