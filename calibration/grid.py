@@ -12,6 +12,8 @@ WEIGHT_LIMIT = 127
 """Weights are integers in [-127, 127], so that their negatives exist."""
 WIDE_OPSET = 21
 """The first opset whose QuantizeLinear gives uint16."""
+SPARE = 2.0
+"""How much more than a range of 8 bits one of 16 covers."""
 INT32_BIAS_LIMIT = 2.0**30
 """Half of int32: an engine adds the bias, rounded at the scale of the products, to their sum."""
 
@@ -63,8 +65,12 @@ def activation_grid(low: float, high: float, scheme: Scheme) -> ActivationGrid:
 
 
 def wide_grid(low: float, high: float) -> ActivationGrid:
-    """As `activation_grid` under w8a8_asym, in 16 bits: scale = (high - low) / 65535."""
-    low, high = min(low, 0.0), max(high, 0.0)
+    """As `activation_grid` under w8a8_asym, in 16 bits: scale = SPARE * (high - low) / 65535.
+
+    A range found for 8 bits leaves out rare large values, for which 16 bits have room: the grid covers
+    SPARE times the range.
+    """
+    low, high = SPARE * min(low, 0.0), SPARE * max(high, 0.0)
     scale = _scale((high - low) / 65535)
     return ActivationGrid(scale, np.uint16(np.clip(np.rint(-low / float(scale)), 0, 65535)))
 

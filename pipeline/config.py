@@ -59,8 +59,8 @@ class CalibrationConfig(Section):
     auto_seconds: float = Field(default=120.0, gt=0)
     """Seconds in which "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)
-    """Layers are left in float until the drop of top-1 on the tuning images is shown to be at most this,
-    in percentage points."""
+    """Layers get 16-bit inputs (w8a8_asym) or stay in float until the drop of top-1 on the tuning images is
+    shown to be at most this, in percentage points."""
     quantized: Path | None = None
     """A quantised ONNX file (Q/DQ) to compile as it is, such as one from `edgec train --qat`."""
     tuning_images: int = Field(default=2048, ge=1)

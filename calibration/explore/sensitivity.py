@@ -1,4 +1,4 @@
-"""The cost of each layer: the logits with only that layer in 8 bits, and with all others in 8 bits."""
+"""The noise of each layer: the logits with only that layer in 8 bits, and with all others in 8 bits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from calibration.metrics import Closeness, ImageDistances, closeness_of, logits
 from calibration.onnx_graph import OnnxGraph, node_label
+from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.prepare_float import Images
 from calibration.produce import Produced
 from calibration.qdq_reader import read_parameters
 from calibration.qdq_writer import write_qdq
 from calibration.recipe import QuantRecipe
+from calibration.widened import widenable, with_wide
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,17 @@ class LayerDistances:
 
     alone: ImageDistances
     without: ImageDistances
+
+
+@dataclass(frozen=True)
+class LayerNoise:
+    """The SQNR in dB of the logits with only one layer quantised: in 8 bits, and with an input of 16 bits.
+
+    `wide_db` is None for an input that an engine cannot have in 16 bits.
+    """
+
+    int8_db: float
+    wide_db: float | None
 
 
 def layers_in_8_bits(float_model: Path, recipe: QuantRecipe) -> tuple[str, ...]:
@@ -33,17 +46,22 @@ def noise_alone(
     recipe: QuantRecipe,
     evaluation: Images,
     on_layer: Callable[[int], None] = lambda _: None,
-) -> dict[str, float]:
-    """The SQNR in dB of the logits with only one layer in 8 bits, for every layer by its node's name.
+) -> dict[str, LayerNoise]:
+    """The noise of every layer by its node's name.
 
     `on_layer` is called with 1 after each layer. Raises ModelError if the files of `produced` do not belong
     together.
     """
     comparison = LayerComparison(produced, recipe, evaluation)
+    graph, parameters = comparison.graph, comparison.parameters
+    able = widenable(graph, comparison.placement, parameters, recipe.scheme)
     found = {}
     for index in comparison.placement.layers:
-        alone = comparison.of(comparison.placement.only(comparison.graph, index))
-        found[comparison.graph.nodes[index].name] = alone.sqnr_db
+        node, part = graph.nodes[index], comparison.placement.only(graph, index)
+        wide = None
+        if node.input[0] in able:
+            wide = comparison.of(part, with_wide(parameters, (node.input[0],))).sqnr_db
+        found[node.name] = LayerNoise(comparison.of(part).sqnr_db, wide)
         on_layer(1)
     return found
 
@@ -70,10 +88,13 @@ class LayerComparison:
             self._distances(place(self.graph, self._recipe, {node.name})),
         )
 
-    def of(self, part: Placement) -> Closeness:
-        """Return how close the logits are to the float model's with this part quantised."""
-        return closeness_of([self._distances(part)])
+    def of(self, part: Placement, parameters: Parameters | None = None) -> Closeness:
+        """Return how close the logits are to the float model's with this part quantised.
 
-    def _distances(self, part: Placement) -> ImageDistances:
-        model = write_qdq(self.graph, part, self.parameters, self._recipe)
+        `parameters` are used in place of the quantised model's own.
+        """
+        return closeness_of([self._distances(part, parameters)])
+
+    def _distances(self, part: Placement, parameters: Parameters | None = None) -> ImageDistances:
+        model = write_qdq(self.graph, part, parameters or self.parameters, self._recipe)
         return ImageDistances.between(self._reference, logits(model, self._evaluation()))

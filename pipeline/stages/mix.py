@@ -1,23 +1,27 @@
-"""model.int8.onnx + labelled images -> the same, with as few layers in float as keep the drop small."""
+"""model.int8.onnx + labelled images -> the same, with as little more precision as keeps the drop small."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.recipe import QuantRecipe, Scheme
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.float_layers import FloatLayer, MixedPrecision
+from pipeline.report.model.float_layers import MixedPrecision, RaisedLayer
 from pipeline.report.stats import difference_interval
 from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.observe_part import TOOLS
 from pipeline.stages.quantize import QuantizedNetwork
+
+if TYPE_CHECKING:
+    from calibration.explore.mixed_precision import ChosenPrecision
 
 MIXED = "mixed.json"
 RANKING_IMAGES = 128
@@ -26,7 +30,7 @@ RANKING_IMAGES = 128
 
 @dataclass(frozen=True)
 class Mix(Stage):
-    """Leave layers in float until the paired interval of the drop on `tuning` ends within `max_drop`.
+    """Give layers 16 bits or float until the paired interval of the drop on `tuning` ends within `max_drop`.
 
     `max_drop` is in percentage points. `tuning` are neither calibration nor evaluation images. `precision` is
     the type in which the target runs layers in float.
@@ -49,26 +53,18 @@ class Mix(Stage):
         labels = self.tuning.labels()
         few = self.tuning.stratified(RANKING_IMAGES)
         with progress.task("rank the layers", None) as advance:
-            alone = noise_alone(produced, self.network.recipe, few.batches, advance)
+            noise = noise_alone(produced, self.network.recipe, few.batches, advance)
         goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
-        with progress.task("choose layers to leave in float", None) as advance:
+        with progress.task("choose the precision of layers", None) as advance:
             found = quantize_within(
-                produced, self.network.recipe, goal, alone, output / QuantizedModel.file_name, advance
+                produced, self.network.recipe, goal, noise, output / QuantizedModel.file_name, advance
             )
         mixed = MixedPrecision(
             max_drop_points=self.max_drop,
             precision=self.precision,
             images=len(labels),
             images_digest=self.tuning.split.digest,
-            layers=tuple(
-                FloatLayer(
-                    layer=layer.layer,
-                    sqnr_db=min(layer.alone_sqnr_db, NO_NOISE_DB),
-                    saved_points=100 * layer.saved_drop,
-                    macs_share=layer.macs_share,
-                )
-                for layer in found.layers
-            ),
+            layers=tuple(_recorded(layer, self.network.recipe) for layer in found.layers),
             drop=_points(found.drop),
             all_int8=_points(found.all_int8),
             all_float=_points(found.all_float),
@@ -77,11 +73,27 @@ class Mix(Stage):
         mixed.save(output / MIXED)
         progress.say(f"mix: {conclusion(mixed)}")
         for layer in mixed.layers:
-            progress.say(f"mix: {layer.layer}: {reason(layer)}")
+            progress.say(f"mix: {layer.layer}: {reason(layer, mixed)}")
+
+
+def _recorded(layer: "ChosenPrecision", recipe: QuantRecipe) -> RaisedLayer:
+    """In percentage points. The estimate of the time is one of edgec's own engines, not of TensorRT."""
+    from calibration.explore.precision_steps import Precision
+
+    wide_db = layer.noise.wide_db
+    return RaisedLayer(
+        layer=layer.layer,
+        wide=layer.precision is Precision.WIDE,
+        sqnr_db=min(layer.noise.int8_db, NO_NOISE_DB),
+        wide_sqnr_db=None if wide_db is None else min(wide_db, NO_NOISE_DB),
+        saved_points=100 * layer.saved_drop,
+        macs_share=layer.macs_share,
+        added_time=None if recipe.scheme is Scheme.SYM else layer.added_time,
+    )
 
 
 def mixed_precision(model: QuantizedModel) -> MixedPrecision | None:
-    """Return which layers were left in float to keep the drop small; None if that was not asked for."""
+    """Return which layers got more precision to keep the drop small; None if that was not asked for."""
     if MIXED not in model.names:
         return None
     return MixedPrecision.model_validate_json(model.file(MIXED).read_text())

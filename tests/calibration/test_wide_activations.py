@@ -14,7 +14,8 @@ from calibration.placement import place
 from calibration.produce import Produced, produce
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
-from calibration.wide_activations import candidates, wide_tensors
+from calibration.wide_activations import wide_tensors
+from calibration.wide_candidates import candidates
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from tests.calibration.conftest import pictures

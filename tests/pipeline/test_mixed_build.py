@@ -64,5 +64,6 @@ def test_the_layer_that_int8_ruins_is_in_float_in_the_graph_and_in_the_report(
     used = {report.subject.calibration_digest, report.subject.evaluation_digest}
     assert report.mixed.images_digest not in used
     html = render_html(report)
-    assert "Left in fp32" in html
+    assert "More than 8 bits" in html
+    assert "<td>fp32</td>" in html
     assert names[0] in html

@@ -48,24 +48,27 @@ def slowest_in_float(times: LayerTimes) -> tuple[str, ...]:
     return tuple(layer.layer for layer in sorted(in_float, key=lambda layer: -layer.microseconds))
 
 
-class FloatLayer(Record):
-    """A layer left in floating point: why, and what that costs."""
+class RaisedLayer(Record):
+    """A layer that has more than 8 bits: why, and what that costs."""
 
     layer: str
+    wide: bool = False  # its input has 16 bits; else it is in floating point
     sqnr_db: float  # of the logits with only this layer in INT8
+    wide_sqnr_db: float | None = None  # the same with an input of 16 bits; None where it cannot have them
     saved_points: float  # how much higher the interval of the drop would end with it in INT8
     macs_share: float  # of the multiply-accumulates of one image
+    added_time: float | None = None  # an estimated share of the network's in INT8; None: not known
 
 
 class MixedPrecision(Record):
-    """Which layers were left in floating point so that the drop on tuning images stays within a limit."""
+    """Which layers got more than 8 bits so that the drop on tuning images stays within a limit."""
 
     max_drop_points: float
     precision: str  # of the layers in floating point: fp32 or fp16
     images: PositiveInt  # neither calibration nor evaluation images
     images_digest: Sha256  # Split.digest of them
-    layers: tuple[FloatLayer, ...]  # the noisiest first
+    layers: tuple[RaisedLayer, ...]  # those that help most for their time first
     drop: Interval  # percentage points of top-1, of what was chosen
     all_int8: Interval  # of every layer in INT8
     all_float: Interval  # of none; drop's if that was not needed
-    passes: bool  # drop ends within the limit; if not, no layer was left in float
+    passes: bool  # drop ends within the limit; if not, all layers stayed in INT8

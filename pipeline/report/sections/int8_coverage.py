@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
-from pipeline.report.mixed_words import conclusion
-from pipeline.report.model.float_layers import Coverage, MixedPrecision
+from pipeline.report.mixed_words import computes_in, conclusion
+from pipeline.report.model.float_layers import Coverage, MixedPrecision, RaisedLayer
 from pipeline.report.section import ReportSection
 from pipeline.report.table import FigureTable
 
@@ -42,6 +42,8 @@ class Int8CoverageSection(ReportSection[Covered]):
             "in_float": in_float(report.coverage),
             "mixed": report.mixed,
             "conclusion": conclusion,
+            "computes_in": computes_in,
+            "added_time": added_time,
         }
 
     def terminal(self, report: Covered) -> Iterator[RenderableType]:
@@ -52,10 +54,12 @@ class Int8CoverageSection(ReportSection[Covered]):
         if found is None:
             return
         if found.layers:
-            table = FigureTable("Left in float", "SQNR alone", "points saved", "share of MAC")
+            table = FigureTable(
+                "More than 8 bits", "in place of INT8", "SQNR alone", "points saved", "added time"
+            )
             for layer in found.layers:
                 shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
-                table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
+                table.add_row(layer.layer, computes_in(layer, found), *shown, added_time(layer))
             yield table
         yield Text(conclusion(found))
 
@@ -63,6 +67,11 @@ class Int8CoverageSection(ReportSection[Covered]):
         """Yield what computes in float."""
         if report.coverage is not None:
             yield f"INT8: {in_float(report.coverage)}"
+
+
+def added_time(layer: RaisedLayer) -> str:
+    """Write the time that a layer adds, an estimate, as a share of the network's."""
+    return "not known" if layer.added_time is None else f"{layer.added_time:.1%}"
 
 
 def in_float(coverage: Coverage) -> str:

@@ -1,0 +1,63 @@
+"""The time that layers take in an integer engine, in multiplications of an ordinary convolution of 8 bits.
+
+Estimates, by factors that were measured on AVX512-VNNI (docs/calibration.md).
+"""
+
+from math import prod
+
+import onnx
+
+from calibration.errors import ModelError
+from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.placement import Placement
+from calibration.tensor_sizes import tensor_sizes
+
+DIRECT = frozenset({"Conv", "Gemm"})
+DEPTHWISE = 4.0
+"""The time of a multiplication in a depthwise convolution."""
+WRITTEN = 16.0
+"""The time to write a number."""
+WRITTEN_WIDE, READ_WIDE, MULTIPLIED_WIDE = 24.0, 8.0, 1.5
+"""The additional cost of 16 bits: to write a number, to read one for an addition or multiplication, and, as a
+share of a layer's own cost, to multiply. Layers of few input channels take more than twice the time."""
+IN_FLOAT = 28.0
+"""The additional cost of float, as a share of a layer's own cost and that of the numbers that it writes."""
+
+
+class LayerCosts:
+    """Estimates for one float network."""
+
+    def __init__(self, graph: OnnxGraph) -> None:
+        self.graph = graph
+        self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
+
+    def of_network(self, placement: Placement) -> float:
+        """All layers, and all numbers that they write. Raises ModelError for a size that is not known."""
+        layers = sum(self._layer(self.graph.nodes[index]) for index in placement.layers)
+        return layers + WRITTEN * sum(self._numbers(name) for name in placement.tensors)
+
+    def of_wide(self, tensor: str) -> float:
+        """The additional cost of 16 bits in `tensor`. Raises ModelError for a size that is not known."""
+        numbers, cost = self._numbers(tensor), 0.0
+        for edge in self.graph.consumers(tensor):
+            node = self.graph.nodes[edge.node]
+            cost += MULTIPLIED_WIDE * self._layer(node) if node.op_type in DIRECT else READ_WIDE * numbers
+        return cost + WRITTEN_WIDE * numbers
+
+    def of_float(self, layer: onnx.NodeProto) -> float:
+        """The additional cost of a Conv or Gemm in float. Raises ModelError for a size that is not known."""
+        return IN_FLOAT * (self._layer(layer) + WRITTEN * self._numbers(layer.output[0]))
+
+    def _layer(self, node: onnx.NodeProto) -> float:
+        weight = self.graph.constant(node.input[1])
+        assert weight is not None  # noqa: S101 -- `place` has refused others
+        places = self._numbers(node.output[0]) / len(weight) if node.op_type == "Conv" else 1
+        alone = node.op_type == "Conv" and attribute(node, "group", 1) > 1
+        return float(weight.size * places) * (DEPTHWISE if alone else 1.0)
+
+    def _numbers(self, tensor: str) -> int:
+        """How many numbers a tensor has, of one image. Raises ModelError."""
+        shape = self._shapes.get(tensor)
+        if not shape or not all(shape):
+            raise ModelError(f"the size of {tensor!r} is not known before the network runs")
+        return prod(shape)

@@ -1,0 +1,50 @@
+"""16 bits for activations of a network that has been quantised to 8."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from calibration.errors import ModelError
+from calibration.grid import INT32_BIAS_LIMIT, ActivationGrid, wide_grid
+from calibration.onnx_graph import OnnxGraph
+from calibration.parameters import Parameters
+from calibration.placement import Placement
+from calibration.scheme import Scheme
+from calibration.wide_candidates import candidates, check_opset
+
+
+def widenable(
+    graph: OnnxGraph, placement: Placement, parameters: Parameters, scheme: Scheme
+) -> frozenset[str]:
+    """The tensors that can have 16 bits without a change of weights; none under w8a8_sym, TensorRT's."""
+    if scheme is Scheme.SYM:
+        return frozenset()
+    try:
+        check_opset(graph)
+    except ModelError:
+        return frozenset()
+    able = frozenset(candidates(graph, placement))
+    return frozenset(name for name in able if _biases_fit(graph, parameters, name))
+
+
+def with_wide(parameters: Parameters, tensors: Iterable[str]) -> Parameters:
+    """Give `tensors` 16 bits."""
+    wide = {name: _wide(parameters.grids[name]) for name in tensors}
+    return replace(parameters, grids=parameters.grids | wide)
+
+
+def _wide(grid: ActivationGrid) -> ActivationGrid:
+    """The grid of 16 bits for the range that one of 8 covers."""
+    low, high = ((end - int(grid.zero_point)) * float(grid.scale) for end in (grid.low, grid.high))
+    return wide_grid(low, high)
+
+
+def _biases_fit(graph: OnnxGraph, parameters: Parameters, tensor: str) -> bool:
+    """Whether the biases of the layers that read a tensor still fit int32 at its finer scale."""
+    step = float(_wide(parameters.grids[tensor]).scale)
+    readers = [parameters.layers[e.node] for e in graph.consumers(tensor) if e.node in parameters.layers]
+    return all(
+        bool((np.abs(layer.bias) <= step * layer.weight.scales.astype(float) * INT32_BIAS_LIMIT).all())
+        for layer in readers
+    )
