@@ -25,6 +25,7 @@ from pipeline.models.foreign.normal_form.known_shapes import (
     write_what_the_size_decides,
 )
 from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
+from pipeline.models.foreign.normal_form.norms_of_rows import fold_norms_of_rows
 from pipeline.models.foreign.normal_form.one_dimension import refuse_volumes, write_in_two_dimensions
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
@@ -82,6 +83,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     with refusals(source.path):
         write_reshapes_as_flatten(model)
         write_flattening_in_order(model)
+    fold_norms_of_rows(model)
     write_transposed_as_convolutions(model)
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
