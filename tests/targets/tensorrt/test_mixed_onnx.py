@@ -93,5 +93,5 @@ def test_in_fp16_only_the_first_convolution_stays_8_bit_and_weights_become_fp16(
 
 @pytest.mark.parametrize("content", [b"", b"no graph at all", b"\x3a\xff\x01"])
 def test_what_is_no_network_is_an_error(content: bytes) -> None:
-    with pytest.raises(EngineProblem, match="no ONNX file"):
+    with pytest.raises(EngineProblem, match="not an ONNX file"):
         QdqFile(content)
