@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -57,6 +58,14 @@ def port() -> int:
 Demo = Callable[..., "subprocess.Popen[str]"]
 
 
+def next_line(stream: IO[str]) -> str:
+    """Read a line and nothing beyond it: `communicate` would not give what a file object has read ahead."""
+    found = b""
+    while not found.endswith(b"\n") and (one := os.read(stream.fileno(), 1)):
+        found += one
+    return found.decode()
+
+
 @pytest.fixture
 def demo(quick: Path, out: Path, film: Path, port: int) -> Iterator[Demo]:
     """Start the demo on the film; it has ended when the test has."""
@@ -72,12 +81,10 @@ def demo(quick: Path, out: Path, film: Path, port: int) -> Iterator[Demo]:
         )
         running.append(process)
         assert process.stderr
-        for line in process.stderr:
+        while line := next_line(process.stderr):
             if line.startswith("page"):
-                break
-        else:
-            raise AssertionError("the demo ended before it served its page")
-        return process
+                return process
+        raise AssertionError("the demo ended before it served its page")
 
     yield start
     for process in running:
