@@ -11,12 +11,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from calibration.onnx_graph import attribute, tensor_proto
+from calibration.onnx_graph import tensor_proto
 from pipeline.models.foreign.node_readers import readers_by_tensor
+from pipeline.models.foreign.quantised.weighted_layer import gain_and_shift
 from pipeline.models.foreign.replaced_nodes import replace_nodes
-
-EPSILON = 1e-5
-"""ONNX's default."""
 
 
 def fold_norms_of_rows(model: onnx.ModelProto) -> None:
@@ -36,15 +34,14 @@ def fold_norms_of_rows(model: onnx.ModelProto) -> None:
         if product is None or product.op_type != "MatMul" or rows is None:
             continue
         alone = all(len(readers[name]) == 1 for name in (rows.output[0], product.output[0]))
-        matrix, given = constants.get(product.input[1]), [constants.get(name) for name in norm.input[1:]]
-        if not alone or {rows.output[0], product.output[0]} & outputs or matrix is None:
+        matrix, known = constants.get(product.input[1]), gain_and_shift(norm, constants, of_maps=False)
+        if not alone or {rows.output[0], product.output[0]} & outputs or matrix is None or known is None:
             continue
-        scale, shift, mean, variance = (np.asarray(value, np.float64) for value in given)
-        if matrix.ndim != 2 or matrix.shape[1] != scale.size:
+        _, gain, shift = known
+        if matrix.ndim != 2 or matrix.shape[1] != gain.size:
             continue
-        factor = scale / np.sqrt(variance + attribute(norm, "epsilon", EPSILON))
         names = [f"{norm.output[0]}/{word}" for word in ("matrix", "shift")]
-        values = (matrix * factor, shift - mean * factor)
+        values = (matrix * gain, shift)
         graph.initializer.extend(
             tensor_proto(n, v.astype(np.float32)) for n, v in zip(names, values, strict=True)
         )
