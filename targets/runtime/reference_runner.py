@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
+    from .exact.session import SessionSettings
+
 
 class ReferenceRunner:
     """An opened ONNX model with one uint8 input `image` [N, H, W, C] and one float32 output `logits`."""
@@ -36,14 +38,17 @@ class ReferenceRunner:
 
 
 @contextmanager
-def open_engine(path: Path, threads: int = 1) -> Iterator[ReferenceRunner]:
+def open_engine(
+    path: Path, threads: int = 1, settings: SessionSettings | None = None
+) -> Iterator[ReferenceRunner]:
     """Load the ONNX file at `path`; inference uses `threads` threads.
 
-    A quantised graph gets settings that are exact on this processor (see `exact`). Raises ValueError if
-    onnxruntime refuses the file, and NotExactError, which is one, if no settings are exact.
+    A quantised graph gets settings that are exact on this processor (see `exact`), unless some are given.
+    Raises ValueError if onnxruntime refuses the file, and NotExactError, which is one, if no settings are
+    exact.
     """
     try:
-        session = open_session(path, threads)
+        session = open_session(path, threads, settings)
     except Exception as error:
         if is_from_onnxruntime(error):
             raise ValueError(f"onnxruntime refuses {path}: {error}") from error

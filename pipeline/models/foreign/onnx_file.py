@@ -13,7 +13,11 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.graph_size import count_nodes
-from pipeline.models.foreign.normal_form.conventions import drop_unread_inputs, write_one_default_domain
+from pipeline.models.foreign.normal_form.conventions import (
+    drop_unread_inputs,
+    write_nodes_in_order,
+    write_one_default_domain,
+)
 from pipeline.models.foreign.normal_form.decided_branches import write_stored_branches
 from pipeline.models.foreign.rehearsal import rehearse_shapes
 
@@ -62,7 +66,7 @@ class Input:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check a file; the default domain is always spelled "", and branches are taken that it decides.
+    """Read and check a file: nodes in order, the default domain spelled "", branches that it decides taken.
 
     Raises CheckpointError.
     """
@@ -71,6 +75,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         count_nodes(model, path)
         write_one_default_domain(model)
+        write_nodes_in_order(model)
         drop_unread_inputs(model)
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out

@@ -21,7 +21,7 @@ from pipeline.models.foreign.normal_form.float_precision import is_foreign_to_cp
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from targets.peers.prepared_input import ELEMENTS, as_element
-from targets.runtime.exact.session import is_from_onnxruntime
+from targets.runtime.exact.session import SessionSettings, is_from_onnxruntime, is_quantised
 
 
 @contextmanager
@@ -38,8 +38,8 @@ def refusals(path: Path) -> Iterator[None]:
 class Original:
     """Runs one image at a time; a file with a fixed batch size gets copies of the image."""
 
-    def __init__(self, model: ForeignModel) -> None:
-        """Load the file. Raises CheckpointError if onnxruntime refuses it."""
+    def __init__(self, model: ForeignModel, settings: SessionSettings | None = None) -> None:
+        """Load the file; settings: of `open_session`. Raises CheckpointError if onnxruntime refuses it."""
         from targets.runtime.exact.session import open_session
 
         self._model = model
@@ -47,7 +47,7 @@ class Original:
         with refusals(model.path):
             whole = loadable(model.path, model.layout, model.input_shape, file, model.output)
             self._source = whole or str(model.path)
-            self._session = open_session(self._source)
+            self._session = open_session(self._source, settings=settings)
         self._output = model.output or file.graph.output[0].name
         if self._output not in output_names(file):
             keep_output(file, self._output)
@@ -83,7 +83,7 @@ class Original:
 
     def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:
         """Run it, without optimisation if onnxruntime's optimised graph cannot run."""
-        from targets.runtime.exact.session import AS_WRITTEN, is_quantised, open_session
+        from targets.runtime.exact.session import AS_WRITTEN, open_session
 
         try:
             return np.asarray(self._session.run([self._output], {name: fed})[0])
@@ -112,9 +112,11 @@ def loadable(
     `file` is the model without its external data; layout and size are those of its images. Nodes with the
     same name are renamed, padding that onnxruntime does not compute is written out, bfloat16 and
     float64 become float32, inputs that nothing reads go, and `output` may be a tensor inside the network.
+    So does float16 around quantised layers: half a step more or less decides there, which hides faults.
     """
     names = [node.name for node in file.graph.node if node.name]
-    pads, foreign = pads_unlike_onnxruntime(file), is_foreign_to_cpus(file)
+    pads = pads_unlike_onnxruntime(file)
+    foreign = is_foreign_to_cpus(file) or (is_half(file) and is_quantised(path))
     inside = output is not None and output not in output_names(file) and is_computed(file, output)
     unread = onnx.ModelProto()
     unread.CopyFrom(file)

@@ -1,5 +1,7 @@
 """Conventions that changed between versions of ONNX: the default domain, weights and functions."""
 
+from heapq import heappop, heappush
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -23,6 +25,36 @@ def write_one_default_domain(model: onnx.ModelProto) -> None:
     model.opset_import.extend(others)
     for node in model.graph.node:
         node.domain = "" if node.domain in DEFAULT else node.domain
+
+
+def write_nodes_in_order(model: onnx.ModelProto) -> None:
+    """Put every node behind those that it reads from, as ONNX demands and onnxruntime does not.
+
+    Otherwise nodes stay in their order, which is left as it is where nodes read from each other in a circle.
+    """
+    nodes = model.graph.node
+    writers = {name: number for number, node in enumerate(nodes) for name in node.output if name}
+    behind = [{writers[name] for name in read_by(node) if name in writers} for node in nodes]
+    if all(max(before, default=-1) < number for number, before in enumerate(behind)):
+        return
+    readers: list[list[int]] = [[] for _ in nodes]
+    for number, before in enumerate(behind):
+        for one in before:
+            readers[one].append(number)
+    missing = [len(before) for before in behind]
+    ready = [number for number, count in enumerate(missing) if count == 0]
+    order = []
+    while ready:
+        order.append(heappop(ready))
+        for reader in readers[order[-1]]:
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                heappush(ready, reader)
+    if len(order) == len(nodes):
+        found = [nodes[number] for number in order]
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in found]
+        del nodes[:]
+        nodes.extend(kept)
 
 
 def take_weights_out_of_the_inputs(model: onnx.ModelProto) -> None:

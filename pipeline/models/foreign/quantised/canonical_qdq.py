@@ -11,7 +11,12 @@ from onnx import numpy_helper, shape_inference
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.quantised.refusal import NoQdqForm
-from pipeline.models.foreign.quantised.stored_integers import StoredIntegers, evaluated, quantised
+from pipeline.models.foreign.quantised.stored_integers import (
+    StoredIntegers,
+    evaluated,
+    on_a_grid,
+    quantised,
+)
 from pipeline.models.foreign.quantised.weighted_layer import (
     WeightedLayer,
     gain_and_shift,
@@ -223,7 +228,7 @@ class _Walk:
         on_a_grid = reads[0] in self.grids or reads[0] in self.still
         if node.op_type not in ("Conv", "Gemm", "MatMul") or not on_a_grid:
             return False
-        weights = self.stored.get(reads[1])
+        weights = self._weights(node, reads[1])
         bias = self._value(reads[2]) if len(reads) > 2 and reads[2] else None
         computed = len(reads) > 2 and reads[2] and bias is None
         if weights is None or computed or (node.op_type == "MatMul" and self.ranks.get(node.input[0]) != 2):
@@ -237,6 +242,14 @@ class _Walk:
         self.layers[layer.output] = layer
         self.items.append(layer)
         return True
+
+    def _weights(self, node: onnx.NodeProto, name: str) -> StoredIntegers | None:
+        """Return a layer's weights as integers; of a float constant, where its values lie on a grid."""
+        value = self.constants.get(name)
+        if name in self.stored or value is None or value.dtype != np.float32 or value.ndim < 2:
+            return self.stored.get(name)
+        outputs_first = node.op_type == "Conv" or attribute(node, "transB", 0)
+        return on_a_grid(value, 0 if outputs_first else 1)
 
     def _dequantised(self, name: str) -> str:
         """Return a tensor behind a DequantizeLinear: one that is still on a grid is rounded to it."""

@@ -12,6 +12,12 @@ from onnx.reference import ReferenceEvaluator
 from calibration.onnx_graph import attribute
 
 Array = NDArray[Any]
+MOST_STEPS = 255
+"""A weight of uint8 is at most so many steps from its zero point."""
+NOTICED = 1e-3
+"""In steps: float32 holds multiples of a step, and what rounds to them, much closer."""
+TRIED = 64
+"""About how many weights of a channel are tried before all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +73,39 @@ def evaluated(node: onnx.NodeProto, values: dict[str, Array]) -> Array:
     """Return the one result of a node whose inputs are known."""
     (result,) = ReferenceEvaluator(node).run(None, values)
     return np.asarray(result)
+
+
+def on_a_grid(values: Array, axis: int) -> StoredIntegers | None:
+    """Return a float constant as integers, if each place along `axis` holds multiples of one step, few of it.
+
+    A tool that trains with rounded weights may write their values and not their integers: tf2onnx computes
+    what FakeQuant does to a constant.
+    """
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
+    steps = np.array([_step(row) for row in rows])
+    if not steps.all():
+        return None
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    scales = steps.astype(np.float32).reshape(shape)
+    integers = np.rint(values.astype(np.float64) / steps.reshape(shape)).astype(np.int32)
+    return StoredIntegers(integers, np.broadcast_to(scales, values.shape))
+
+
+def _step(row: Array) -> float:
+    """Return the largest step that all values are multiples of, up to float32's rounding; 0 for none."""
+    largest = float(np.abs(row).max())
+    if not np.isfinite(largest):
+        return 0.0
+    if largest == 0:
+        return 1.0
+    shares = row / largest
+    tried = shares[np.argsort(-np.abs(shares))[:: max(1, len(row) // TRIED)]]
+    for most in range(1, MOST_STEPS + 1):
+        if _are_whole(tried * most) and _are_whole(shares * most):
+            return largest / most
+    return 0.0
+
+
+def _are_whole(values: Array) -> bool:
+    return bool((np.abs(values - np.rint(values)) < NOTICED).all())

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.onnx_file import read_onnx
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, run, save
 
 X = floats(2, 3, 8, 8)
@@ -133,3 +134,50 @@ def test_resizing_of_old_opsets_is_where_it_was(opset: int, mode: str, scale: fl
     x = floats(2, 3, 8, 8)
     read = read_normal(save(model, tmp_path))
     np.testing.assert_allclose(run(read, x), run(model, x), rtol=1e-5, atol=1e-6)
+
+
+def of_many_nodes() -> onnx.ModelProto:
+    """A chain with a branch, and an If that reads a tensor of the graph around it."""
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node("Add", ["far", addend], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name, addend in (("then_branch", "far"), ("else_branch", "near"))
+    }
+    nodes = [
+        helper.make_node("Relu", ["x"], ["near"]),
+        helper.make_node("Sigmoid", ["near"], ["far"]),
+        helper.make_node("ReduceMax", ["near"], ["top"], keepdims=0),
+        helper.make_node("Cast", ["top"], ["any"], to=TensorProto.BOOL),
+        helper.make_node("If", ["any"], ["chosen"], "if", **branches),
+        helper.make_node("Mul", ["chosen", "near"], ["y"]),
+    ]
+    return graph(nodes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nodes_may_stand_in_any_order(seed: int, tmp_path: Path) -> None:
+    """onnxruntime sorts them too; AMD's Quark writes such files."""
+    model = of_many_nodes()
+    nodes = [model.graph.node[at] for at in np.random.default_rng(seed).permutation(len(model.graph.node))]
+    mixed = onnx.ModelProto()
+    mixed.CopyFrom(model)
+    del mixed.graph.node[:]
+    mixed.graph.node.extend(nodes)
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(mixed)
+    found = read_onnx(save(mixed, tmp_path))
+    onnx.checker.check_model(found)
+    np.testing.assert_array_equal(run(found, X), run(model, X))
+
+
+def test_nodes_in_order_stay_in_it_and_a_circle_is_refused(tmp_path: Path) -> None:
+    model = of_many_nodes()
+    found = read_onnx(save(model, tmp_path)).graph.node
+    assert [node.output[0] for node in found] == [node.output[0] for node in model.graph.node]
+    model.graph.node[0].input[0] = "y"
+    with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
+        read_onnx(save(model, tmp_path))

@@ -71,6 +71,28 @@ def uint8_weights() -> Form:
     return one_convolution(integers((16, 3, 3, 3), 0, 255, np.uint8), 0.004, 60)
 
 
+def floats_that_lie_on_a_grid() -> Form:
+    """Weights that FakeQuant rounded and the exporter computed, as tf2onnx does, with a scale or several."""
+    nodes, constants = one_convolution(integers((16, 3, 3, 3), -127, 127), np.linspace(0.003, 0.005, 16), 0)
+    begin, end = nodes[:2], nodes[5:]
+    scales = constants.pop("w_s").reshape(16, 1, 1, 1)
+    constants["w_dq"] = (constants.pop("w") * scales).astype(np.float32)
+    constants["d"] = (integers((16, 1, 3, 3), -127, 127, seed=4) * np.float32(0.002)).astype(np.float32)
+    constants["fc_dq"] = (constants.pop("fc").T * constants.pop("fc_s")).astype(np.float32)
+    del constants["w_z"]
+    last = node("MatMul", ["flat_dq", "fc_dq"], ["output"], "classifier")
+    return [
+        *begin,
+        node("Conv", ["x", "w_dq"], ["c"], "conv"),
+        node("Relu", ["c"], ["r"]),
+        *rounded("r", "e", 0.015, 0, constants),
+        node("Conv", ["e", "d"], ["f"], "depthwise", group=16),
+        *rounded("f", "y", 0.01, 128, constants),
+        *[one for one in end[2:] if one.output[0] not in ("fc_dq", "output")],
+        last,
+    ], constants
+
+
 def uint8_weights_from_zero_on() -> Form:
     return one_convolution(integers((16, 3, 3, 3), 0, 255, np.uint8), 0.002, 0)
 

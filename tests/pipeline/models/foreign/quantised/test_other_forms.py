@@ -18,6 +18,7 @@ from tests.pipeline.models.foreign.quantised.forms import (
     a_transposed_matrix_and_a_bias_behind,
     a_zero_point_for_each_channel,
     fewer_bits_and_narrow_ranges,
+    floats_that_lie_on_a_grid,
     grouped_with_wide_weights,
     integers,
     integers_that_are_moved,
@@ -64,6 +65,7 @@ FORMS: list[Callable[[], Form]] = [
     rounding_behind_a_concat,
     a_scale_for_each_channel_of_a_depthwise_layer,
     fewer_bits_and_narrow_ranges,
+    floats_that_lie_on_a_grid,
     integers_that_are_moved,
 ]
 
@@ -162,3 +164,12 @@ def test_networks_that_only_store_integers_are_float_networks(tmp_path: Path) ->
     images = pictures(4)
     found = open_session(adopted.SerializeToString()).run(["logits"], {"image": images})[0]
     assert decibels(as_it_came(tmp_path / "weights.onnx", normalised(images)), found) > 80
+
+
+def test_weights_off_a_grid_stay_in_float(tmp_path: Path) -> None:
+    """One weight between two steps is enough: rounding it would make another network."""
+    nodes, constants = floats_that_lie_on_a_grid()
+    constants["w_dq"][3, 1, 1, 1] += 0.002
+    onnx.save(model(nodes, constants), tmp_path / "theirs.onnx")
+    written = read(tmp_path / "theirs.onnx").quantised(Scheme.ASYM)
+    assert written.in_float == ("conv",)
