@@ -41,6 +41,8 @@ MOST_INPUTS = 512
 """For more input channels, transformed weights could need more of the stack than a thread has."""
 _WORTH = 0.95
 """The estimate has to be below this share: estimates are not more precise."""
+_INSIDE = 96 << 10
+"""Bytes of transformed inputs that stay in a core's cache; more are shared by the threads."""
 _TRANSFORM = 7.0
 """Instructions for each point of a transform of vectors."""
 
@@ -49,8 +51,17 @@ _TRANSFORM = 7.0
 class WinogradLayer:
     """How such a convolution is computed."""
 
-    tile: TileFilter
-    before: WinogradInput
+    transform: WinogradInput
+
+    @property
+    def inside(self) -> bool:
+        """Whether the convolution's kernel transforms its input."""
+        return self.transform.size <= _INSIDE
+
+    @property
+    def before(self) -> WinogradInput | None:
+        """The kernel that transforms the input first, if any."""
+        return None if self.inside else self.transform
 
 
 def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
@@ -66,8 +77,9 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     rows, columns = tile.tiles(op.output.height, op.output.width)
     reach = op.window.reach(op.output.height, op.output.width)
     kind = PhasesInput if _by_phases(op) else WinogradInput
-    before = kind(isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=inputs, x=x.strides)
-    return WinogradLayer(tile, before)
+    return WinogradLayer(
+        kind(isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=inputs, x=x.strides)
+    )
 
 
 def _by_phases(op: Conv) -> bool:

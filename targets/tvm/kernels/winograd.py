@@ -1,11 +1,16 @@
 """A convolution by Winograd's minimal filters, exact in integers.
 
-A work item is 16 output channels. Their weights are transformed into memory on the stack, which costs little
-beside their products and spares reading four times as many bytes. Then, for some tiles at a time, one matrix
-product a point, and the transform of the results, which become bytes as in other convolutions: see
-`requantise`. Sums are right modulo 2**32; `winograd_layer` proves that the final results fit.
+The weights of 16 output channels are transformed into memory on the stack, which costs little beside their
+products and spares reading four times as many bytes. Then, for some tiles at a time, one matrix product a
+point, and the transform of the results, which become bytes as in other convolutions: see `requantise`. Sums
+are right modulo 2**32; `winograd_layer` proves that the final results fit.
+
+A work item is 16 output channels of all tiles. Where a pixel has few channels, two threads would then write
+to the same cache lines: there a work item is a part of the tiles, with all channels. Inputs of small maps are
+transformed into memory on the stack by each thread: then no thread waits for another in between.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -20,6 +25,7 @@ from targets.tvm.kernels.minimal_filter import TileFilter, transform
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.winograd_input import WinogradInput
 from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.tile import cut
 
@@ -31,11 +37,17 @@ _AT_ONCE = 128
 """So many input channels are not cut into slices: their sums are then written to memory only once."""
 _SUMS = 128 << 10
 """Bytes of sums that are transformed back together."""
+_LINES = 128
+"""Bytes of a pixel of which each of two threads writes whole cache lines."""
+_PARTS = 4
+"""Of the tiles, for as many threads. Each thread transforms the weights of all channels."""
+_SMALLEST_PART = 4
+"""Tiles."""
 
 
 @dataclass(frozen=True)
 class _Memory:
-    """Transformed inputs, and on the stack transformed weights and sums, each [point][...]."""
+    """Transformed inputs and, on the stack, transformed weights and sums, each [point][...]."""
 
     inputs: Buffer
     weights: Buffer
@@ -52,37 +64,56 @@ class _Following:
 
 @dataclass(frozen=True, kw_only=True)
 class WinogradKernel:
-    """`channels` as stored, `inputs` channels that are read; `plane`: elements between the points of x."""
+    """`channels` as stored. x is what `before` has written or, if `transforms`, what it reads."""
 
     isa: Isa
     height: int
     width: int
     channels: int
-    inputs: int
-    tile: TileFilter
+    before: WinogradInput
+    transforms: bool
     limits: ResultRange
-    plane: int
     y: Strides
     residual: Strides | None = None
     applied: RegisterFunction | None = None
 
     @property
+    def tile(self) -> TileFilter:
+        """The minimal filters."""
+        return self.before.tile
+
+    @property
+    def inputs(self) -> int:
+        """Channels that are read."""
+        return self.before.channels
+
+    @property
     def items(self) -> int:
-        """Work items: blocks of channels."""
-        return self.channels // BLOCK
+        """Work items: blocks of channels, or parts of the tiles."""
+        return -(-self.tiles // self.together) if self._by_tiles else self.channels // BLOCK
 
     @property
     def tiles(self) -> int:
         """Tiles of the map."""
-        rows, columns = self.tile.tiles(self.height, self.width)
-        return rows * columns
+        return self.before.height * self.before.width
 
     @property
     def together(self) -> int:
         """Tiles whose sums are in memory together."""
         most = _SUMS // (self.tile.points * BLOCK * 4)
         places = self._products.places
-        return min(self.tiles, max(places, most // places * places))
+        fitting = min(self.tiles, max(places, most // places * places))
+        return min(fitting, -(-self.tiles // self._parts)) if self._by_tiles else fitting
+
+    @property
+    def _by_tiles(self) -> bool:
+        """Whether work items are parts of the tiles."""
+        return self.channels < _LINES and self._parts > 1
+
+    @property
+    def _parts(self) -> int:
+        """Parts of the tiles whose products still fill the registers at least by half."""
+        return min(_PARTS, self.tiles // max(_SMALLEST_PART, self._products.places // 2 + 1))
 
     @property
     def slice(self) -> int:
@@ -104,7 +135,8 @@ class WinogradKernel:
     @property
     def stack(self) -> int:
         """Bytes on the stack."""
-        return self.tile.points * (2 * self._weights + 4 * self._sums)
+        inputs = self.before.size if self.transforms else 0
+        return self.tile.points * (2 * self._weights + 4 * self._sums) + inputs
 
     @property
     def _products(self) -> WordProducts:
@@ -127,28 +159,50 @@ class WinogradKernel:
         """Generate the TIR."""
         k = Emitter(self.isa.stored)
         memory = _Memory(
-            k.view("x", "int16"),
+            k.local(self.before.size // 2, "int16") if self.transforms else k.view("x", "int16"),
             k.local(self.tile.points * self._weights, "int16"),
             k.local(self.tile.points * self._sums, "uint32"),
         )
-        with k.items() as item:
+        if self.transforms:
+            self._transform_inputs(k, memory)
+        with k.loop(self.channels // BLOCK) if self._by_tiles else k.items() as block:
             if self.slice < self.inputs:
                 self._clear(k, memory)
             with k.loop(self.inputs // self.slice) as part:
-                w = k.let((item * self.inputs + part * self.slice) * (self.tile.taps * BLOCK))
+                w = k.let((block * self.inputs + part * self.slice) * (self.tile.taps * BLOCK))
                 self._transform_weights(k, memory, w)
-                before = 0
-                for piece in cut(self.tiles, self.together):
-                    with k.loop(piece.count) as turn:
-                        first = k.let(turn * piece.size + piece.first)
-                        following = _Following(w + self._slice_bytes, turn + before)
-                        self._multiply(k, memory, first, piece.size, k.let(part * self.slice), following)
-                        if self.slice == self.inputs:
-                            self._write(k, memory, first, piece.size, k.let(item * BLOCK))
-                    before += piece.count
+                for turn, first, tiles in self._pieces(k):
+                    following = _Following(w + self._slice_bytes, turn)
+                    self._multiply(k, memory, first, tiles, k.let(part * self.slice), following)
+                    if self.slice == self.inputs:
+                        self._write(k, memory, first, tiles, k.let(block * BLOCK))
             if self.slice < self.inputs:
-                self._write(k, memory, tirx.const(0, "int64"), self.tiles, k.let(item * BLOCK))
+                self._write(k, memory, tirx.const(0, "int64"), self.tiles, k.let(block * BLOCK))
         return k.function(name)
+
+    def _pieces(self, k: Emitter) -> Iterator[tuple[Expr, Expr, int]]:
+        """Emit loops over this call's pieces; yields a piece's number, its first tile and how many it has."""
+        before = 0
+        for piece in cut(self.tiles, self.together):
+            begin, count = tirx.const(0, "int64"), piece.count
+            if self._by_tiles:
+                begin = k.let(tirx.max(k.begin - before, tirx.const(0, "int64")))
+                count = k.let(tirx.min(k.end - before, tirx.const(piece.count, "int64")) - begin)
+            with k.loop(count, begin) as turn:
+                yield turn + before, k.let(turn * piece.size + piece.first), piece.size
+            before += piece.count
+
+    def _transform_inputs(self, k: Emitter, memory: "_Memory") -> None:
+        """Transform the tiles of this call."""
+        for _, first, tiles in self._pieces(k):
+            with k.loop(tiles) as n:
+                row, column = self._place(k, k.let(first + n))
+                self.before.emit(k, memory.inputs, row, column)
+
+    def _place(self, k: Emitter, tile: Expr) -> tuple[Expr, Expr]:
+        """The row and the column of a tile among the tiles."""
+        row = k.let(tirx.floordiv(tile, tirx.const(self.before.width, "int64")))
+        return row, k.let(tile - row * self.before.width)
 
     def _clear(self, k: Emitter, memory: "_Memory") -> None:
         """Set all sums to zero."""
@@ -192,7 +246,7 @@ class WinogradKernel:
                         if self.slice < self.inputs:
                             begun = k.load(memory.sums, to + i * products.lanes, products.lanes)
                         k.store(acc, i, begun)
-                    base = k.let(point * self.plane + (first + tile) * self.inputs + channel)
+                    base = k.let(point * self.before.plane + (first + tile) * self.inputs + channel)
                     with k.loop(self.slice // unit) as part:
                         at = k.let(base + part * unit)
                         places = [at + n * self.inputs for n in range(piece.size)]
@@ -203,11 +257,9 @@ class WinogradKernel:
 
     def _write(self, k: Emitter, memory: "_Memory", first: Expr, tiles: int, channel: Expr) -> None:
         """Transform the sums of each tile back, and write its pixels."""
-        lanes, (_, columns) = self.isa.lanes, self.tile.tiles(self.height, self.width)
+        lanes = self.isa.lanes
         with k.loop(tiles) as n:
-            tile = k.let(first + n)
-            row = k.let(tirx.floordiv(tile, tirx.const(columns, "int64")))
-            column = k.let(tile - row * columns)
+            row, column = self._place(k, k.let(first + n))
             down = self._places(k, row, self.tile.rows.outputs, self.height)
             right = self._places(k, column, self.tile.columns.outputs, self.width)
             with k.loop(BLOCK // lanes) as vector:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tvm import tirx
 
-from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 from targets.tvm.kernels.minimal_filter import TileFilter, transform
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
@@ -52,14 +52,18 @@ class WinogradInput(RowKernel):
         k = self.emitter()
         words = k.view("y", "int16")
         with k.items() as row, k.loop(self.width) as column:
-            read = self.reader(k, row, column)
-            y = k.let((row * self.width + column) * self.channels)
-            with k.loop(self.channels // self.lanes) as vector:
-                channel = k.let(vector * self.lanes)
-                found = transform(k, self.tile.rows.inputs, self.tile.columns.inputs, partial(read, channel))
-                for point, value in enumerate(value for values in found for value in values):
-                    k.store(words, y + channel + point * self.plane, value, self.lanes)
+            self.emit(k, words, row, column)
         return k.function(name)
+
+    def emit(self, k: Emitter, words: Buffer, row: Expr, column: Expr) -> None:
+        """Transform one tile of x."""
+        read = self.reader(k, row, column)
+        y = k.let((row * self.width + column) * self.channels)
+        with k.loop(self.channels // self.lanes) as vector:
+            channel = k.let(vector * self.lanes)
+            found = transform(k, self.tile.rows.inputs, self.tile.columns.inputs, partial(read, channel))
+            for point, value in enumerate(value for values in found for value in values):
+                k.store(words, y + channel + point * self.plane, value, self.lanes)
 
     def reader(self, k: Emitter, row: Expr, column: Expr) -> Callable[[Expr, int, int], Expr]:
         """Return what reads channels from one on, of a row and a column of a tile."""

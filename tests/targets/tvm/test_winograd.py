@@ -144,7 +144,34 @@ def test_weights_in_slices_and_tiles_in_groups(
 def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
     """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
-    assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
+    before = replace(kernel.before, height=75, width=75, channels=MOST_INPUTS)
+    assert replace(kernel, height=300, width=300, before=before, transforms=False).stack <= 1 << 20
+    assert kernel.transforms
+    assert kernel.stack <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("side", "inputs", "items", "inside"),
+    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 4, False)],
+)
+def test_threads_share_tiles_where_pixels_have_few_channels(
+    side: int, inputs: int, items: int, inside: bool
+) -> None:
+    """8 x 8 is four tiles: too few to share, and 64 channels are four blocks."""
+    (kernel,) = filters(one(side, inputs)[0], ISAS["avx2"])
+    assert (kernel.items, kernel.transforms) == (items, inside)
+    assert (kernel.together < kernel.tiles) is (side in (56, 32, 16))
+
+
+@pytest.mark.parametrize(("side", "channels"), [(20, 48), (41, 16), (8, 64)])
+@PRODUCTS
+def test_shared_tiles_and_shared_channels(
+    name: str, side: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` runs them on one thread and on three."""
+    always(monkeypatch, TILES[0])
+    graph, _ = one(side, channels)
+    check(graph, native(name))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
