@@ -54,12 +54,30 @@ install_torch() { # before the others, so that they find the build that was aske
     install "torch==$version"
 }
 
+as_pinned() { # whether every pinned package is still there: one may have been removed or replaced by hand
+    $venv - <<'END' 2>/dev/null
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pip._vendor.packaging.requirements import Requirement
+
+for line in open("constraints.txt"):
+    wanted = Requirement(line) if line[0] not in "#\n" else None
+    if wanted and (wanted.marker is None or wanted.marker.evaluate()):
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            sys.exit(f"{wanted.name} is missing")
+        if not wanted.specifier.contains(found.partition("+")[0], prereleases=True):
+            sys.exit(f"{wanted.name} is {found}")
+END
+}
+
 exec 9>.setup.lock
 flock 9 # a second make waits here, then finds the work done
 
 asked="$torch $("$python" -c 'import platform; print(platform.python_version())')"
 [ .venv/ready -nt pyproject.toml ] && [ .venv/ready -nt constraints.txt ] && [ .venv/ready -nt scripts/setup.sh ] &&
-    { [ -z "${TORCH:-}${PYTHON:-}" ] || [ "$(cat .venv/ready)" = "$asked" ]; } && exit 0
+    { [ -z "${TORCH:-}${PYTHON:-}" ] || [ "$(cat .venv/ready)" = "$asked" ]; } && as_pinned && exit 0
 echo "Setting up .venv with $("$python" --version) and torch for $torch (downloads about 1 GB with torch for cpu)"
 rm -f .venv/ready
 version() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null || true; }

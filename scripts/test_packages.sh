@@ -11,6 +11,7 @@ command -v ssh >/dev/null || missing+=(openssh-client)                          
 pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null ||
     missing+=(build-essential pkg-config libgstreamer-plugins-base1.0-dev)         # the element, compiled
 gst-inspect-1.0 --exists videotestsrc 2>/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
+gst-inspect-1.0 --exists jpegenc 2>/dev/null || missing+=(gstreamer1.0-plugins-good)
 command -v lintian >/dev/null || missing+=(lintian)                                # packages for Debian
 command -v skopeo >/dev/null || missing+=(skopeo)                                  # container images, read by others
 command -v umoci >/dev/null || missing+=(umoci)                                    # the same, unpacked

@@ -24,6 +24,16 @@ class TargetUnavailable(TargetError):
     """The toolchain or device is missing. The message says what, and how to get it."""
 
 
+class NotInstalled(TargetUnavailable):
+    """A package is missing that every installation of edgec brings. `purpose`: what it is for."""
+
+    def __init__(self, package: str, purpose: str = "") -> None:
+        super().__init__(
+            f"{package} is not installed{purpose and f'; {purpose}'}. It comes with edgec. Install what is"
+            " missing: `make setup` in a checkout, `pip install edgec` elsewhere."
+        )
+
+
 class EngineError(TargetError):
     """An engine could not be built, or a built one cannot be used."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState, Check, EngineKind, EngineRunner, Origin, require_engine
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import EngineError, NotInstalled, TargetUnavailable
 from targets.processor import cpu_name
 from targets.runtime.exact.session import NotExactError, SessionSettings, exact_settings
 from targets.runtime.reference_runner import open_engine
@@ -45,7 +45,7 @@ class ReferenceTarget:
     def check(self) -> None:
         """Raise TargetUnavailable if onnxruntime is missing. Exactness is checked when it is used."""
         if find_spec("onnxruntime") is None:
-            raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
+            raise NotInstalled("onnxruntime")
 
     def settings(self) -> SessionSettings:
         """Return the settings that a test on this processor found exact.

@@ -1,6 +1,9 @@
 """`make setup`: which Python and which torch, and what is said where neither will do."""
 
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,7 @@ def python(folder: Path, name: str, version: str) -> Path:
     program.write_text(
         f'#!/bin/sh\ncase "$*" in\n  --version) echo "Python {version}";;\n'
         f"  *version_info*) exit {fits};;\n  *python_version*) echo {version};;\n"
-        "  *ensurepip*|*'import pip'*) ;;\n"
+        "  *ensurepip*|*'import pip'*|-) ;;\n"
         "  *) exit 9;;\nesac\n"
     )
     program.chmod(0o755)
@@ -65,3 +68,25 @@ def test_what_is_set_up_stays_as_it_is(checkout: Path) -> None:
     assert setup(checkout).stdout == ""
     assert setup(checkout, "TORCH=cuda").stdout == ""
     assert "torch for cpu" in setup(checkout, "TORCH=cpu").stdout
+
+
+def this_python(folder: Path) -> None:
+    """This Python with its packages, which installs nothing."""
+    folder.mkdir(parents=True)
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\n[ "$1" != -m ] || exit 9\nexec "{sys.executable}" "$@"\n')
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize("pin", ["not-a-package-of-anybody==1.0", "numpy==1.0.0"])
+def test_a_package_that_was_removed_or_replaced_is_installed_again(checkout: Path, pin: str) -> None:
+    """`edgec doctor` and messages about missing packages say to run it."""
+    this_python(checkout / ".venv" / "bin")
+    pins = checkout / "constraints.txt"
+    (checkout / ".venv" / "ready").write_text("cpu 3.11.7\n")
+    assert setup(checkout).stdout == ""
+    pins.write_text(re.sub(r"(?m)^numpy==.*$", pin, pins.read_text()))
+    os.utime(pins, (0, 0))
+    done = setup(checkout)
+    assert "Setting up .venv" in done.stdout
+    assert "pip could not install torch" in done.stderr

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate, require_engine
-from targets.devices import Jetson
+from targets.devices import Jetson, jetsons
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.answers import checked, json_answer, sensible
 from targets.reach.kept_open import kept_open
@@ -62,7 +62,7 @@ class JetsonOnDevice(JetsonTarget):
         if facts.is_jetson and facts.sm and facts.sm != self.module.sm:
             raise TargetUnavailable(
                 f"{self.reached.address} is {facts.module} (sm_{facts.sm}); {self.name} is for "
-                f"sm_{self.module.sm}. See `edgec targets` for the name of its target."
+                f"sm_{self.module.sm}. {_targets_for(facts.sm)}"
             )
 
     def device(self) -> str:
@@ -215,6 +215,12 @@ def module_facts(device: SshDevice) -> DeviceFacts:
     found = step(device, ["probe"], lambda _: None)
     with sensible(device.address, "what it is"):
         return checked(DeviceFacts, found)
+
+
+def _targets_for(sm: str) -> str:
+    """Say which targets are for a compute capability."""
+    names = [name for name, module in jetsons().items() if module.sm == sm]
+    return f"Give --target {' or '.join(names)}." if names else f"No target is for sm_{sm}."
 
 
 def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:

@@ -21,7 +21,7 @@ def add(node: str, operands: list[Value], attributes: Attributes) -> Value:  # n
         case [Pending() as sum_, Quantized() as other] | [Quantized() as other, Pending() as sum_]:
             if not sum_.fusable or sum_.residual is not None or (sum_.low, sum_.high) != (-inf, inf):
                 raise NoIntegerForm(
-                    f"{node} cannot be joined to {sum_.node}. Quantise the result of {sum_.node}."
+                    f"{node} cannot be joined to {sum_.node}, whose result is bounded or has a sum already."
                 )
         case [Quantized() as first, Quantized() as other] if first.shape == other.shape:
             sum_ = copied(node, first)

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from targets.errors import EngineError
 
-_LARGEST_FILE = 1 << 31
+LARGEST_FILE = 1 << 31
 _LARGEST_CONSTANT = 1 << 20
 _FOLDED = frozenset(
     {"Constant", "ConstantOfShape", "Concat", "Reshape", "Slice", "Transpose", "Cast", "Gather", "Unsqueeze"}
@@ -25,7 +25,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     """Read an ONNX model that holds all its data. Raises EngineError saying what is wrong with the file."""
     try:
         size = path.stat().st_size
-        if size > _LARGEST_FILE:
+        if size > LARGEST_FILE:
             raise EngineError(
                 f"{path} has {size} bytes; ONNX files hold at most 2 GiB. Quantise the model first."
             )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState, Check, EngineKind, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import EngineError, NotInstalled, TargetUnavailable
 from targets.processor import LIMIT, cpu_flags, cpu_name
 from targets.reach import emulator
 from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
@@ -220,7 +220,7 @@ def check_toolchain() -> None:
     """Raise TargetUnavailable if TVM or ziglang is missing."""
     for module, package in (("tvm", "apache-tvm"), ("ziglang", "ziglang")):
         if find_spec(module) is None:
-            raise TargetUnavailable(f"{package} is not installed. It comes with edgec: run `make setup`.")
+            raise NotInstalled(package)
 
 
 def tools() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import EngineError, NotInstalled
 from targets.runtime.compiled_libedgec import DECODERS
 from targets.runtime.zig import run_zig
 from targets.tvm.isa import Isa
@@ -21,9 +21,7 @@ STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
 def check() -> None:
     """Raise TargetUnavailable if zig is not installed."""
     if find_spec("ziglang") is None:
-        raise TargetUnavailable(
-            "ziglang is not installed; it links engines. It comes with edgec: run `make setup`."
-        )
+        raise NotInstalled("ziglang", "it links engines")
 
 
 def link_library(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:

@@ -40,9 +40,7 @@ class Quantized:
     def whole(self, reader: str) -> Tensor:
         """The tensor, if it is not a slice that would have to be copied first."""
         if self.stride != (1, 1):
-            raise NoIntegerForm(
-                f"{reader} reads a strided slice. Only Pad can; quantise the slice's result first."
-            )
+            raise NoIntegerForm(f"{reader} reads a strided slice, and only Pad can.")
         return self.tensor
 
 

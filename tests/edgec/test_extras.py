@@ -1,49 +1,24 @@
 """A base installation works without torch, and each command that needs an extra names it."""
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from benchmarks.installed_size import BASE, EXTRAS, closure
+from benchmarks.installed_size import BASE, EXTRAS
 from pipeline.extras import EXTRA_OF, NEEDED_FOR, MissingExtraError, naming_missing_extras
-from tests.conftest import ROOT
+from tests.edgec.base_installation import base_installation
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def files_of(packages: Iterable[metadata.Distribution]) -> Iterator[Path]:
-    """Their files and folders in site-packages."""
-    for one in packages:
-        tops = {path.parts[0] for path in one.files or ()}
-        yield from (Path(str(one.locate_file(top))) for top in tops - {"..", "__pycache__"})
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the program where nothing is installed but what `pip install edgec` brings."""
-    place = tmp_path_factory.mktemp("base") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
-    (packages,) = place.glob("lib/*/site-packages")
-    for file in set(files_of(closure(BASE).values())):
-        (packages / file.name).symlink_to(file)
-    ours = packages / "edgec-0.dist-info"
-    ours.mkdir()
-    (ours / "METADATA").write_text("Metadata-Version: 2.1\nName: edgec\nVersion: 0\n")
-
-    def run(*words: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-        environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-        environment |= {"PYTHONPATH": str(ROOT), "ZIG_GLOBAL_CACHE_DIR": os.environ["ZIG_GLOBAL_CACHE_DIR"]}
-        command = [str(place / "bin" / "python"), "-m", "edgec", *map(str, words)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-    return run
+    return base_installation(tmp_path_factory.mktemp("base") / "venv").run
 
 
 @pytest.fixture

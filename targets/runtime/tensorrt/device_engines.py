@@ -116,7 +116,7 @@ def usable(engines: Path, name: str) -> Path:
     else:
         problem = EnginePlace(engines, name).problem(key)
     if problem:
-        raise EngineProblem(f"the {name} engine cannot be used: {problem}. Build it here again")
+        raise EngineProblem(f"the {name} engine cannot be used: {problem}. Run ./build_on_device.py again")
     return EnginePlace(engines, name).plan
 
 

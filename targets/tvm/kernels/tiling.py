@@ -7,7 +7,7 @@ from targets.tvm.kernels.minimal_filter import MinimalFilter, TileFilter
 
 
 @dataclass(frozen=True)
-class Run:
+class TileRun:
     """`count` tiles of one filter beside each other, from the tile `first` on."""
 
     filter: MinimalFilter
@@ -56,12 +56,12 @@ class TileLine:
         """How many tiles have a point."""
         return self.whole + (self.last is not None and point < self.last.points)
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[TileRun]:
         """Tiles of the same filter."""
         if self.whole:
-            yield Run(self.filter, 0, self.whole)
+            yield TileRun(self.filter, 0, self.whole)
         if self.last:
-            yield Run(self.last, self.whole, 1)
+            yield TileRun(self.last, self.whole, 1)
 
     def point_runs(self) -> Iterator[PointRun]:
         """Points that as many tiles have."""

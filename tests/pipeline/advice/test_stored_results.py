@@ -26,7 +26,7 @@ from pipeline.build.parts import (
 )
 from pipeline.build.publish import place
 from pipeline.build.shard import Shard
-from pipeline.cache.digest import InputFile
+from pipeline.cache.digest import InputFile, canonical
 from pipeline.cache.own_code import code_digest, refuse_changed_code
 from pipeline.cache.product import MANIFEST, Product, write_manifest
 from pipeline.cache.stage import Stage
@@ -257,3 +257,15 @@ def test_making_a_record_of_another_version_again_helps(tmp_path: Path) -> None:
         partial(load_record, PartRecord, file, "part", record.schema_version),
         lambda: record.save(file),
     )
+
+
+def test_a_digest_helps_what_has_no_canonical_form() -> None:
+    class Opaque:
+        """A kind of object that a developer puts into a stage."""
+
+    class WithDigest(Opaque):
+        digest = "ab" * 32
+
+    given: list[Opaque] = [Opaque()]
+    words = " has no canonical form; give it a digest"
+    check_advice(words, lambda: canonical(given[-1]), lambda: given.append(WithDigest()), TypeError)

@@ -21,6 +21,7 @@ from pipeline.build.request import normalised_as
 from pipeline.config import ExportConfig
 from pipeline.data.open import open_dataset
 from pipeline.difference.checkpoint_side import checkpoint_side
+from pipeline.difference.opened_side import opened_side
 from pipeline.errors import CheckpointError
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
@@ -28,6 +29,7 @@ from pipeline.models.own_normalisation import check_normalisation, normalisation
 from pipeline.models.weights.content import read_content
 from pipeline.models.zoo import find_model, find_weights
 from pipeline.reading.reading_limits import PACKED_TIMES
+from pipeline.stages.export import write_onnx
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import class_folders, write_folder
 
@@ -364,3 +366,36 @@ def test_the_name_of_one_network_helps_where_the_weights_fit_two(tmp_path: Path)
         lambda: asked.pop(0),
         CheckpointError,
     )
+
+
+def test_the_name_of_its_architecture_helps_weights_that_fit_nothing(tmp_path: Path) -> None:
+    """Wide networks are known by their names alone: there is one for each number of layers and each width."""
+    path = tmp_path / "weights.safetensors"
+    known = find_model("wrn16-2-cifar10")
+    network = resnet.build(known.architecture, known.channels, 10)
+    safetensors.torch.save_file(network.state_dict(), path)
+    asked: list[str | None] = [None, known.name]
+    check_advice(
+        "that edgec knows by its weights alone. Name its architecture with --model",
+        lambda: checkpoint_side(path, asked[0]),
+        lambda: asked.pop(0),
+        CheckpointError,
+    )
+
+
+def test_an_export_helps_weights_of_another_network(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    )
+    files = [tmp_path / "weights.pt", tmp_path / "net.onnx"]
+    torch.save(network.state_dict(), files[0])
+
+    def attempt() -> None:
+        with opened_side(files[0]):
+            pass
+
+    def heed() -> None:
+        write_onnx(resnet.FromPixels(network, (0.5,), (0.5,)).eval(), (8, 8, 3), True, files[1])
+        files.pop(0)
+
+    check_advice("or export it to ONNX with the program that trained it", attempt, heed, CheckpointError)

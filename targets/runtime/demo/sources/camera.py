@@ -49,7 +49,7 @@ def open_gstreamer(pipeline: str) -> Iterator[Picture | None]:
     """Run a GStreamer pipeline without a sink."""
     if "GStreamer:                   NO" in cv2.getBuildInformation():
         raise SourceError(
-            "this OpenCV was built without GStreamer; give pipe:gst-launch-1.0 ... ! jpegenc ! fdsink"
+            "this OpenCV was built without GStreamer; give pipe:gst-launch-1.0 -q ... ! jpegenc ! fdsink"
         )
     sink = "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
     return read_frames(
