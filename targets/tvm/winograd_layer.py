@@ -22,9 +22,11 @@ from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.minimal_filter import FOUR, THREE, TWO, Matrix, TileFilter
+from targets.tvm.kernels.tiling import Tiling
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.kernels.winograd_input import WinogradInput
 from targets.tvm.kernels.winograd_phases import PHASES, PhasesInput, fits_a_read
+from targets.tvm.kernels.winograd_pieces import TilePieces
 from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.layout import CHANNEL_ALIGNMENT, Layout, stored_channels
 from targets.tvm.operators.convolution import Conv
@@ -41,6 +43,8 @@ MOST_INPUTS = 512
 """For more input channels, transformed weights could need more of the stack than a thread has."""
 _WORTH = 0.95
 """The estimate has to be below this share: estimates are not more precise."""
+_INSIDE = 96 << 10
+"""Bytes of transformed inputs that stay in a core's cache; more are shared by the threads."""
 _TRANSFORM = 7.0
 """Instructions for each point of a transform of vectors."""
 
@@ -49,8 +53,17 @@ _TRANSFORM = 7.0
 class WinogradLayer:
     """How such a convolution is computed."""
 
-    tile: TileFilter
-    before: WinogradInput
+    transform: WinogradInput
+
+    @property
+    def inside(self) -> bool:
+        """Whether the convolution's kernel transforms its input."""
+        return self.transform.size <= _INSIDE
+
+    @property
+    def before(self) -> WinogradInput | None:
+        """The kernel that transforms the input first, if any."""
+        return None if self.inside else self.transform
 
 
 def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
@@ -59,15 +72,25 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     products = word_products(isa, inputs)
     if products is None or op.groups > 1 or op.real or op.is_wide:
         return None
-    costs = {tile: winograd_cost(op, tile, products) for tile in _tiles(op, x) if is_exact(op, tile, isa)}
+    tilings = (tiling(op, tile, products) for tile in _tiles(op, x) if is_exact(op, tile, isa))
+    costs = {found: winograd_cost(op, found, products) for found in tilings}
     if not costs or min(costs.values()) > _WORTH * direct_cost(op, products):
         return None
-    tile = min(costs, key=lambda tile: costs[tile])
-    rows, columns = tile.tiles(op.output.height, op.output.width)
+    chosen = min(costs, key=lambda found: costs[found])
     reach = op.window.reach(op.output.height, op.output.width)
     kind = PhasesInput if _by_phases(op) else WinogradInput
-    before = kind(isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=inputs, x=x.strides)
-    return WinogradLayer(tile, before)
+    return WinogradLayer(
+        kind(isa=isa, height=chosen.rows.tiles, tiling=chosen, reach=reach, channels=inputs, x=x.strides)
+    )
+
+
+def tiling(op: Conv, tile: TileFilter, products: WordProducts) -> Tiling:
+    """How tiles cover the map: shorter ones at its end, if all are computed together."""
+    even, shorter = (
+        Tiling.cover(tile, op.output.height, op.output.width, shorter) for shorter in (False, True)
+    )
+    channels = stored_channels(op.output.channels)
+    return shorter if TilePieces(even.tiles, tile.points, channels, products).is_one else even
 
 
 def _by_phases(op: Conv) -> bool:
@@ -88,9 +111,13 @@ def is_exact(op: Conv, tile: TileFilter, isa: Isa) -> bool:
     """Whether all intermediate values fit, for every input."""
     low, high = (-128, 127) if isa.signed else (0, 255)
     kernel = _nested(tile.rows.weights, tile.columns.weights)
+    covers = [
+        _nested(rows.inputs, columns.inputs)
+        for rows, columns in product((tile.rows, *tile.rows.shorter), (tile.columns, *tile.columns.shorter))
+    ]
     filters = taps(op)
     weights = kernel @ filters.reshape(len(filters), tile.taps, -1).astype(np.int64)
-    inputs = _extremes(_nested(tile.rows.inputs, tile.columns.inputs), low, high)
+    inputs = [extreme for matrix in covers for extreme in _extremes(matrix, low, high)]
     words = (int(weights.min()), int(weights.max()), *inputs)
     multiplier = op.multiplier[op.multiplier != 0]
     return (
@@ -128,15 +155,14 @@ def direct_cost(op: Conv, products: WordProducts) -> float:
     return macs * products.cost_of_bytes
 
 
-def winograd_cost(op: Conv, tile: TileFilter, products: WordProducts) -> float:
+def winograd_cost(op: Conv, cover: Tiling, products: WordProducts) -> float:
     """Estimated instructions by minimal filters: products, and what transforms load, add and store."""
-    rows, columns = tile.tiles(op.output.height, op.output.width)
     inputs, outputs = int(taps(op).shape[-1]), stored_channels(op.output.channels)
-    macs = rows * columns * inputs * outputs
-    read = rows * columns * inputs / (2 * products.lanes)
-    written = rows * columns * outputs / products.lanes
-    weights = inputs * outputs / (2 * products.lanes)
-    return tile.points * (macs * products.cost + _TRANSFORM * (read + written + weights))
+    macs = cover.points * inputs * outputs
+    read = cover.points * inputs / (2 * products.lanes)
+    written = cover.points * outputs / products.lanes
+    weights = cover.tile.points * inputs * outputs / (2 * products.lanes)
+    return macs * products.cost + _TRANSFORM * (read + written + weights)
 
 
 def taps(op: Conv) -> NDArray[np.int8]:

@@ -83,6 +83,14 @@ class Emitter:
             yield item
 
     @contextmanager
+    def items_between(self, first: int, after: int) -> Iterator[Expr]:
+        """Emit the loop over those of this call's work items that are in [first, after); yields the item."""
+        begin = self.let(tirx.max(self.begin, tirx.const(first, "int64")))
+        end = self.let(tirx.min(self.end, tirx.const(after, "int64")))
+        with self.loop(tirx.max(end - begin, tirx.const(0, "int64")), begin) as item:
+            yield item
+
+    @contextmanager
     def when(self, condition: Expr) -> Iterator[None]:
         """Emit statements under a condition; without the condition if it is True."""
         if condition is True:

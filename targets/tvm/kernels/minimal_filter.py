@@ -20,12 +20,16 @@ Matrix = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class MinimalFilter:
-    """y = results ((weights g) * (inputs d)) is `scale` times the convolution of d with g."""
+    """y = results ((weights g) * (inputs d)) is `scale` times the convolution of d with g.
+
+    `shorter`: filters for fewer results, from the first of the same transformed weights.
+    """
 
     scale: int
     weights: Matrix
     inputs: Matrix
     results: Matrix
+    shorter: tuple["MinimalFilter", ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -51,26 +55,46 @@ TWO = MinimalFilter(
 )
 """F(2, 3), from the points 0, 1, -1 and infinity."""
 
+_WEIGHTS = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (0, 0, 12), (1, 2, 4), (1, -2, 4))
+"""At the points 0, 1, -1, infinity, 2 and -2. With 12 instead of 24 they stay in int16."""
+
+_TWO_OF_FOUR = MinimalFilter(
+    scale=24,
+    weights=_WEIGHTS[:4],
+    inputs=((4, 0, -4, 0), (0, -3, -3, 0), (0, 3, -3, 0), (0, -2, 0, 2)),
+    results=((1, 1, 1, 0), (0, 1, -1, 1)),
+)
+"""F(2, 3) from weights that are transformed for F(4, 3)."""
+
+_THREE_OF_FOUR = MinimalFilter(
+    scale=24,
+    weights=_WEIGHTS[:5],
+    inputs=((4, -2, -4, 2, 0), (0, -6, -3, 3, 0), (0, 2, -3, 1, 0), (0, 4, -2, -4, 2), (0, -4, 0, 4, 0)),
+    results=((1, 1, 1, 0, 1), (0, 1, -1, 0, 2), (0, 1, 1, 1, 4)),
+)
+"""F(3, 3) from the same weights."""
+
 FOUR = MinimalFilter(
     scale=24,
-    weights=((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 12)),
+    weights=_WEIGHTS,
     inputs=(
         (4, 0, -5, 0, 1, 0),
         (0, -4, -4, 1, 1, 0),
         (0, 4, -4, -1, 1, 0),
+        (0, 4, 0, -5, 0, 1),
         (0, -2, -1, 2, 1, 0),
         (0, 2, -1, -2, 1, 0),
-        (0, 4, 0, -5, 0, 1),
     ),
-    results=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 2)),
+    results=((1, 1, 1, 0, 1, 1), (0, 1, -1, 0, 2, -2), (0, 1, 1, 0, 4, 4), (0, 1, -1, 2, 8, -8)),
+    shorter=(_TWO_OF_FOUR, _THREE_OF_FOUR),
 )
-"""F(4, 3), from the points 0, 1, -1, 2, -2 and infinity. With 12 instead of 24 weights stay in int16."""
+"""F(4, 3), from the points 0, 1, -1, infinity, 2 and -2."""
 
 THREE = MinimalFilter(
     scale=24,
-    weights=((6, 0, 0, 0), (-4, -4, -4, -4), (-4, 4, -4, 4), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 12)),
+    weights=((6, 0, 0, 0), (-4, -4, -4, -4), (-4, 4, -4, 4), (0, 0, 0, 12), (1, 2, 4, 8), (1, -2, 4, -8)),
     inputs=FOUR.inputs,
-    results=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 2)),
+    results=((1, 1, 1, 0, 1, 1), (0, 1, -1, 0, 2, -2), (0, 1, 1, 2, 4, 4)),
 )
 """F(3, 4), from the same points."""
 
@@ -106,10 +130,6 @@ class TileFilter:
     def inverse(self) -> int:
         """What undoes the rest of `scale` modulo 2**32."""
         return pow(self.scale // self.power, -1, 1 << 32)
-
-    def tiles(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tiles that cover a map of results."""
-        return -(-height // self.rows.outputs), -(-width // self.columns.outputs)
 
 
 def transform(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.minimal_filter import TileFilter
 from targets.tvm.kernels.winograd_input import WinogradInput
 
 PHASES = 2
@@ -36,10 +37,12 @@ class PhasesInput(WinogradInput):
         """All channels are transformed together."""
         return self.channels
 
-    def reader(self, k: Emitter, row: Expr, column: Expr) -> Callable[[Expr, int, int], Expr]:
+    def reader(
+        self, k: Emitter, row: Expr, column: Expr, tile: TileFilter
+    ) -> Callable[[Expr, int, int], Expr]:
         """Return what reads the phases at a row and a column of a tile."""
-        rows = self.places(k, row, 0, PHASES)
-        columns = self.places(k, column, 1, PHASES)[::PHASES]
+        rows = self.places(k, row, 0, tile.rows, PHASES)
+        columns = self.places(k, column, 1, tile.columns, PHASES)[::PHASES]
         pixels = self.channels // PHASES
         lanes = [half * _READ + byte for half in range(PHASES) for byte in range(pixels)]
 

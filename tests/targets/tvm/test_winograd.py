@@ -12,6 +12,7 @@ from targets.tvm import winograd_layer
 from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.minimal_filter import FOUR, THREE, TWO, MinimalFilter, TileFilter
+from targets.tvm.kernels.tiling import Tiling
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.lower import lower
 from targets.tvm.operators.convolution import Conv
@@ -34,7 +35,11 @@ def size(tile: TileFilter) -> str:
     return f"{tile.rows.outputs}x{tile.columns.outputs}"
 
 
-@pytest.mark.parametrize("one", [TWO, FOUR, THREE], ids=["F(2, 3)", "F(4, 3)", "F(3, 4)"])
+@pytest.mark.parametrize(
+    "one",
+    [TWO, FOUR, THREE, *FOUR.shorter],
+    ids=["F(2, 3)", "F(4, 3)", "F(3, 4)", "F(2, 3) of F(4, 3)", "F(3, 3) of F(4, 3)"],
+)
 @given(st.data())
 def test_a_minimal_filter_is_a_convolution(one: MinimalFilter, data: st.DataObject) -> None:
     taps, inputs = (np.array(data.draw(st.tuples(*[NUMBERS] * n))) for n in (one.taps, one.points))
@@ -52,11 +57,19 @@ def test_what_is_not_a_power_of_two_can_be_undone(tile: TileFilter) -> None:
 @pytest.mark.parametrize("tile", [*TILES, *TILES_OF_PHASES], ids=size)
 def test_transforms_of_any_bytes_fit_16_bits(tile: TileFilter) -> None:
     weights = np.kron(np.array(tile.rows.weights), np.array(tile.columns.weights))
-    inputs = np.kron(np.array(tile.rows.inputs), np.array(tile.columns.inputs))
-    for transform, low, high in (weights, -128, 127), (inputs, 0, 255), (inputs, -128, 127):
+    rows, columns = ((one, *one.shorter) for one in (tile.rows, tile.columns))
+    inputs = [np.kron(np.array(down.inputs), np.array(right.inputs)) for down in rows for right in columns]
+    both = [(matrix, low, high) for matrix in inputs for low, high in ((0, 255), (-128, 127))]
+    for transform, low, high in [(weights, -128, 127), *both]:
         for row in transform:
             smallest, largest = (np.where(row > 0, *ends) @ row for ends in ((low, high), (high, low)))
             assert -(1 << 15) <= smallest <= largest < 1 << 15
+
+
+def test_shorter_filters_take_the_first_of_the_same_transformed_weights() -> None:
+    for short in FOUR.shorter:
+        assert short.scale == FOUR.scale
+        assert short.weights == FOUR.weights[: short.points]
 
 
 def network(x: Tensor, convolutions: list[Conv], random: np.random.Generator) -> IntegerGraph:
@@ -137,14 +150,56 @@ def test_weights_in_slices_and_tiles_in_groups(
     isa = native(name)
     (kernel,) = filters(graph, isa)
     assert (kernel.slice < kernel.inputs) is (channels == 256)
-    assert (kernel.together < kernel.tiles) is (side == 41)
+    assert kernel.pieces.is_one is (side == 8)
     check(graph, isa)
 
 
 def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
     """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
-    assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
+    tiling = Tiling.cover(kernel.tile, 300, 300, shorter=False)
+    before = replace(kernel.before, tiling=tiling, channels=MOST_INPUTS)
+    assert replace(kernel, height=300, width=300, before=before, transforms=False).stack <= 1 << 20
+    assert kernel.transforms
+    assert kernel.stack <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("side", "inputs", "items", "inside"),
+    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 4, False)],
+)
+def test_threads_share_tiles_where_pixels_have_few_channels(
+    side: int, inputs: int, items: int, inside: bool
+) -> None:
+    """8 x 8 is four tiles: too few to share, and 64 channels are four blocks."""
+    (kernel,) = filters(one(side, inputs)[0], ISAS["avx2"])
+    assert (kernel.items, kernel.transforms) == (items, inside)
+    assert kernel.pieces.is_one is (side in (8, 28))
+
+
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 10), (9, 16), (2, 3)])
+@PRODUCTS
+def test_the_last_tiles_have_fewer_points(
+    name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always(monkeypatch, TILES[0])
+    random = np.random.default_rng(0)
+    x = Tensor("x", height, width, 144, (100,))
+    graph = network(x, [convolution(x, 144, PAD, random)], random)
+    (kernel,) = filters(graph, native(name))
+    assert kernel.tiling.is_even is False
+    check(graph, native(name))
+
+
+@pytest.mark.parametrize(("side", "channels"), [(20, 48), (41, 16), (8, 64)])
+@PRODUCTS
+def test_shared_tiles_and_shared_channels(
+    name: str, side: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` runs them on one thread and on three."""
+    always(monkeypatch, TILES[0])
+    graph, _ = one(side, channels)
+    check(graph, native(name))
 
 
 @pytest.mark.parametrize("sign", [1, -1])

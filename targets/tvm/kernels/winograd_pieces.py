@@ -1,0 +1,55 @@
+"""Which tiles of a map are computed together, and how threads share them.
+
+A work item is 16 output channels of all tiles. Where a pixel has few channels, two threads would then write
+to the same cache lines: there a work item is a part of the tiles, with all channels.
+"""
+
+from dataclasses import dataclass
+
+from targets.tvm.kernels.word_products import BLOCK, WordProducts
+
+_SUMS = 128 << 10
+"""Bytes of sums that are transformed back together."""
+_LINES = 128
+"""Bytes of a pixel of which each of two threads writes whole cache lines."""
+_PARTS = 4
+"""Of the tiles, for as many threads. Each thread transforms the weights of all channels."""
+_SMALLEST_PART = 4
+"""Tiles."""
+
+
+@dataclass(frozen=True)
+class TilePieces:
+    """`points` of each of the `tiles`; output `channels` as stored."""
+
+    tiles: int
+    points: int
+    channels: int
+    products: WordProducts
+
+    @property
+    def items(self) -> int:
+        """Work items: blocks of channels, or parts of the tiles."""
+        return -(-self.tiles // self.together) if self.by_tiles else self.channels // BLOCK
+
+    @property
+    def together(self) -> int:
+        """Tiles whose sums are in memory together."""
+        most, places = _SUMS // (self.points * BLOCK * 4), self.products.places
+        fitting = min(self.tiles, max(places, most // places * places))
+        return min(fitting, -(-self.tiles // self._parts)) if self.by_tiles else fitting
+
+    @property
+    def by_tiles(self) -> bool:
+        """Whether work items are parts of the tiles."""
+        return self.channels < _LINES and self._parts > 1
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all tiles are computed together."""
+        return self.together == self.tiles
+
+    @property
+    def _parts(self) -> int:
+        """Parts of the tiles whose products still fill the registers at least by half."""
+        return min(_PARTS, self.tiles // max(_SMALLEST_PART, self.products.places // 2 + 1))
