@@ -1,9 +1,10 @@
-"""Every error that gives advice has a test that follows the advice."""
+"""Every error that gives advice has a test that follows the advice; most of what else gives some has one."""
 
 import ast
 import builtins
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from tests.conftest import ROOT
 
@@ -16,6 +17,22 @@ ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
 WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
+NOT_FOLLOWED = 86
+"""Advice outside errors that no test follows yet. It may only fall."""
+DESCRIBING = {"help", "prog", "description"}
+"""Arguments that say what an option or a command is."""
+NO_ADVICE = (
+    "run there: ",
+    "set aside: ",
+    "run now; ",
+    "call ",
+    "take each output channel's mean error",
+    "quantise the pixels without loss",
+    "leave out 0.001 %",
+    "load average was",
+    "run camera",
+)
+"""What opens with a verb, and only says what is or was done."""
 
 
 def text(node: ast.AST) -> str:
@@ -30,6 +47,7 @@ def text(node: ast.AST) -> str:
     return ""
 
 
+@cache
 def sources() -> list[ast.AST]:
     """Our programs, parsed."""
     files = sorted(path for place in WHERE for path in (ROOT / place).rglob("*.py"))
@@ -50,9 +68,10 @@ def _bases(one: ast.ClassDef) -> set[str]:
     return {base.id for base in one.bases if isinstance(base, ast.Name)}
 
 
-def messages() -> Iterator[str]:
+@cache
+def messages() -> tuple[str, ...]:
     """What errors say, wherever they are made: raised, returned, or filled in by their own class."""
-    programs = sources()
+    programs, found = sources(), list[str]()
     kinds = kinds_of_errors(programs)
     for node in (node for one in programs for node in ast.walk(one)):
         match node:
@@ -66,9 +85,34 @@ def messages() -> Iterator[str]:
                 pass
             case _:
                 continue
-        yield from map(text, [*args, *(one.value for one in keywords)])
+        found += map(text, [*args, *(one.value for one in keywords)])
+    return tuple(found)
 
 
+def other_texts() -> Iterator[str]:
+    """What our programs say outside errors: all texts but docstrings, and descriptions of options."""
+    for one in sources():
+        skipped: set[ast.AST] = set()
+        for node in ast.walk(one):  # parents before children
+            if node in skipped or _only_describes(node):
+                skipped.update(ast.iter_child_nodes(node))
+            elif said := text(node):
+                skipped.update(ast.iter_child_nodes(node))
+                yield said
+
+
+def _only_describes(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Constant()):
+            return True
+        case ast.keyword(arg=str(name)):
+            return name in DESCRIBING
+        case ast.Call(func=ast.Attribute(attr="task")):
+            return True
+    return False
+
+
+@cache
 def words() -> set[str]:
     """The words that tests of advice follow: in this folder, and in `test_..._advice.py` elsewhere."""
     found = set()
@@ -87,8 +131,21 @@ def test_every_advice_is_followed_by_a_test() -> None:
     assert [message for message in advising if not _is_followed(message, followed)] == []
 
 
+def test_advice_outside_errors_is_followed_too() -> None:
+    """Remedies, next steps, findings and notes. Only phrases count there: one word stands in many texts."""
+    told = {one for one in other_texts() if ADVICE.search(one) and not one.startswith(NO_ADVICE)}
+    told -= set(messages())
+    phrases = {one for one in words() if " " in one.strip()}
+    left = sorted(one for one in told if not _is_followed(one, phrases))
+    assert len(told) > 120
+    assert len(left) == NOT_FOLLOWED, "\n".join(left)
+
+
 def _is_followed(message: str, followed: set[str]) -> bool:
-    """Whether a test has words of it, or its fixed words."""
+    """Whether a test has words of it, its fixed words, or all of it with something put in."""
     advice = ADVICE.split(message, maxsplit=1)[-1]
     parts = [part.strip() for part in advice.split("\n") if len(part) > LONG]
-    return any(one in message or any(part in one for part in parts) for one in followed)
+    filled = re.compile(".+".join(re.escape(part) for part in message.split("\n")))
+    return any(
+        one in message or filled.fullmatch(one) or any(part in one for part in parts) for one in followed
+    )
