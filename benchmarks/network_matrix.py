@@ -38,7 +38,7 @@ import onnx
 from benchmarks.matrix.architectures import ARCHITECTURES, SEGMENTERS
 from benchmarks.matrix.architectures.building_blocks import SIDE
 from benchmarks.matrix.keras_graphs import GRAPHS, PIXELS
-from benchmarks.random_network import CALIBRATION, RandomNetwork, outcome, pictures, quantize_for
+from benchmarks.random_network import CALIBRATION, RandomNetwork, build_and_run, pictures
 from benchmarks.random_weights import settle
 from benchmarks.recorded_rows import TargetRow, record, recorded
 from calibration.errors import CalibrationError
@@ -217,18 +217,12 @@ def row(
 
 
 def _built(made: MatrixRow, subject: RandomNetwork, folder: Path) -> MatrixRow:
-    from targets.reference import ReferenceTarget
     from targets.registry import find_target
 
     target = find_target(made.target)
     integer = made.target not in ("reference",) and not made.target.startswith("jetson")
-    int8 = quantize_for(subject, target.recipe.name, folder)
-    engine = folder / target.engine_name
-    target.build(int8, engine, subject.model)
     images = subject.images if target.runs_here or not integer else subject.images[:EMULATED]
-    with ReferenceTarget().open(subject.model) as runner:
-        fp32 = runner.infer(images)
-    found = outcome(target, engine, int8, images, fp32)
+    _, found = build_and_run(subject, target, folder, images)
     return replace(
         made,
         agreement=found.agreement,

@@ -92,6 +92,21 @@ def quantize_for(subject: RandomNetwork, recipe_name: str, folder: Path) -> Path
     return path
 
 
+def build_and_run(
+    subject: RandomNetwork, target: Target, folder: Path, images: Images | None = None
+) -> tuple[Logits, EngineOutcome]:
+    """Quantise and compile a network; return FP32's logits of these images, else of its own, and INT8's."""
+    from targets.reference import ReferenceTarget
+
+    int8 = quantize_for(subject, target.recipe.name, folder)
+    engine = folder / target.engine_name
+    target.build(int8, engine, subject.model)
+    shown = subject.images if images is None else images
+    with ReferenceTarget().open(subject.model) as runner:
+        fp32 = runner.infer(shown)
+    return fp32, outcome(target, engine, int8, shown, fp32)
+
+
 def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...]]:
     """Return the share of INT8 arithmetic, and for integer engines the operators left in float."""
     from calibration.coverage import coverage

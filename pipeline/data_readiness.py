@@ -49,8 +49,10 @@ def _role(dataset: Dataset, role: Role, progress: Progress) -> Finding:
     except DataError as error:
         return Finding(what, "not usable", False, str(error))
     shown = [f"{name} ({reason})" for name, reason in damaged]
-    advice = f"left out, as damaged: {listed(shown)}" if damaged else ""
-    return Finding(what, f"{len(split)}, {_per_class(split)}", True, advice)
+    left_out = f"left out, as damaged: {listed(shown)}" if damaged else ""
+    twice = split.in_two_classes()
+    advice = "; ".join(one for one in (left_out, twice) if one)
+    return Finding(what, f"{len(split)}, {_per_class(split)}", not twice or None, advice)
 
 
 def _damaged(split: Split, progress: Progress) -> list[tuple[str, str]]:

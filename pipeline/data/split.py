@@ -85,6 +85,19 @@ class Split:
         names = map(self.images.name, self.indices.tolist())
         return tuple(map(Sample, names, self.digests, self.labels.tolist()))
 
+    def in_two_classes(self) -> str:
+        """Name the pictures whose content is in another class too; empty if there are none."""
+        first: dict[str, Sample] = {}
+        found = [
+            f"{one.name} = {first[one.digest].name}"
+            for one in self.samples
+            if first.setdefault(one.digest, one).label != one.label
+        ]
+        if not found:
+            return ""
+        pictures = "1 picture is" if len(found) == 1 else f"{len(found)} pictures are"
+        return f"{pictures} in two classes, and one of them is wrong: {listed(found)}. Keep each in one."
+
     def readable(
         self, preprocessing: Preprocessing, batch_size: int, skip: Skip = pass_over
     ) -> Iterator[Batch]:

@@ -92,6 +92,8 @@ def _train(config: TrainConfig, output: Path, progress: Progress, processes: Pro
     trainer.class_weights = class_weights(labels, classes, config.class_weights)
     folder = RunFolder(output)
     with folder.held() if processes.is_first else nullcontext():
+        if processes.is_first and (twice := dataset.split("train").in_two_classes()):
+            progress.say(f"{dataset.location}: {twice}")
         digest = dataset.split("train").digest
         record = processes.from_first(
             lambda: folder.begin(config, lambda: _decide(trainer, digest, progress))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.installed_size import BASE, closure
+from benchmarks.installed_size import BASE, EXTRAS, closure
 from tests.conftest import ROOT
 
 
@@ -40,9 +40,10 @@ class BaseInstallation:
         command = [str(self.place / "bin" / "python"), *words]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
-    def install_what_is_missing(self) -> None:
-        """Link what `pip install edgec` would bring, if it is not there."""
-        for file in set(files_of(closure(BASE).values())):
+    def install_what_is_missing(self, extra: str = "") -> None:
+        """Link what `pip install edgec`, or `edgec[extra]`, would bring, if it is not there."""
+        wanted = [*BASE, *EXTRAS.get(extra, [])]
+        for file in set(files_of(closure(wanted).values())):
             link = self.packages / file.name
             if not link.is_symlink():
                 link.symlink_to(file)

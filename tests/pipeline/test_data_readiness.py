@@ -70,3 +70,13 @@ def test_the_exit_code_says_whether_a_build_would_do(
     for one in (photos / "test").rglob("*.png"):
         one.write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
     assert run(["doctor", "--data", str(photos)]) == 1
+
+
+def test_a_picture_of_two_classes_is_named(photos: Path) -> None:
+    copy = photos / "test" / "dog" / "0.png"
+    copy.write_bytes((photos / "test" / "cat" / "0.png").read_bytes())
+    answer = found(photos)["pictures for evaluation"]
+    assert answer.fine is None
+    assert "test/dog/0.png = test/cat/0.png" in answer.advice
+    copy.unlink()
+    assert found(photos)["pictures for evaluation"].advice == ""

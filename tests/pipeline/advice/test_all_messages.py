@@ -1,6 +1,7 @@
 """Every error that gives advice has a test that follows the advice."""
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 
@@ -29,12 +30,43 @@ def text(node: ast.AST) -> str:
     return ""
 
 
+def sources() -> list[ast.AST]:
+    """Our programs, parsed."""
+    files = sorted(path for place in WHERE for path in (ROOT / place).rglob("*.py"))
+    return [ast.parse(path.read_text()) for path in files]
+
+
+def kinds_of_errors(programs: list[ast.AST]) -> set[str]:
+    """The names of all classes of errors, ours and Python's."""
+    found = {name for name, one in vars(builtins).items() if isinstance(one, type)}
+    found = {name for name in found if issubclass(vars(builtins)[name], BaseException)}
+    classes = [node for one in programs for node in ast.walk(one) if isinstance(node, ast.ClassDef)]
+    while new := {one.name for one in classes if _bases(one) & found} - found:
+        found |= new
+    return found
+
+
+def _bases(one: ast.ClassDef) -> set[str]:
+    return {base.id for base in one.bases if isinstance(base, ast.Name)}
+
+
 def messages() -> Iterator[str]:
-    """What errors say."""
-    for path in sorted(path for place in WHERE for path in (ROOT / place).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-                yield text(node.exc.args[0])
+    """What errors say, wherever they are made: raised, returned, or filled in by their own class."""
+    programs = sources()
+    kinds = kinds_of_errors(programs)
+    for node in (node for one in programs for node in ast.walk(one)):
+        match node:
+            case ast.Raise(exc=ast.Call(args=args, keywords=keywords)):
+                pass
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in kinds:
+                pass
+            case ast.Call(
+                func=ast.Attribute(value=ast.Call(), attr="__init__"), args=args, keywords=keywords
+            ):
+                pass
+            case _:
+                continue
+        yield from map(text, [*args, *(one.value for one in keywords)])
 
 
 def words() -> set[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.extras import EXTRA_OF, NEEDED_FOR
 from tests.edgec.base_installation import BaseInstallation, base_installation
 
 
@@ -26,6 +27,17 @@ except TargetUnavailable as error:
     raise SystemExit(str(error))
 """
 
+NEEDS = """
+from pipeline.errors import PipelineError
+from pipeline.extras import naming_missing_extras
+try:
+    with naming_missing_extras():
+        for package in {packages}:
+            __import__(package)
+except PipelineError as error:
+    raise SystemExit(str(error))
+"""
+
 
 @pytest.mark.parametrize("package", CHECKS)
 def test_installing_what_is_missing_helps(package: str, installation: BaseInstallation) -> None:
@@ -37,4 +49,17 @@ def test_installing_what_is_missing_helps(package: str, installation: BaseInstal
     assert done.stderr.strip() == f"{said} It comes with edgec. {advice}"
     installation.install_what_is_missing()
     done = installation.python(PROGRAM.format(check=check))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("extra", sorted(NEEDED_FOR))
+def test_installing_the_extra_helps(extra: str, installation: BaseInstallation) -> None:
+    packages = [package for package, brought_by in EXTRA_OF.items() if brought_by == extra]
+    program = NEEDS.format(packages=packages)
+    for package in packages:  # another extra may have brought it
+        (installation.packages / package).unlink(missing_ok=True)
+    done = installation.python(program)
+    assert done.stderr.strip().endswith(f"{NEEDED_FOR[extra]}. Install it: pip install 'edgec[{extra}]'")
+    installation.install_what_is_missing(extra)
+    done = installation.python(program)
     assert (done.returncode, done.stderr) == (0, "")

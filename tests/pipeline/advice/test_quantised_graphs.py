@@ -23,7 +23,8 @@ from tests.calibration.residual_networks import TinyResNet, export
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import png, write_folder
 from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
-from tests.pipeline.models.foreign.quantised.others import by_onnxruntime, pictures
+from tests.pipeline.models.foreign.quantised.forms import Form, uint8_weights
+from tests.pipeline.models.foreign.quantised.others import by_onnxruntime, model, pictures, read
 from tests.targets.tvm.qdq_model import QdqModel
 
 
@@ -74,22 +75,22 @@ def theirs(tmp_path: Path) -> Path:
 def without_quantised_weights(path: Path) -> Callable[[], object]:
     """Write the file with float weights in all layers; return what puts them back."""
     whole = path.read_bytes()
-    model = onnx.load(path)
-    constants = {one.name for one in model.graph.initializer}
+    theirs = onnx.load(path)
+    constants = {one.name for one in theirs.graph.initializer}
     weights = {
         node.output[0]: node.input[0]
-        for node in model.graph.node
+        for node in theirs.graph.node
         if node.op_type == "DequantizeLinear" and node.input[0] in constants
     }
     assert weights
-    floats = {name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer if (name := one.name)}
-    kept = [node for node in model.graph.node if node.output[0] not in weights]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+    floats = {name: onnx.numpy_helper.to_array(one) for one in theirs.graph.initializer if (name := one.name)}
+    kept = [node for node in theirs.graph.node if node.output[0] not in weights]
+    del theirs.graph.node[:]
+    theirs.graph.node.extend(kept)
     for real, stored in weights.items():
-        values = floats[stored].astype(np.float32) * 0.01
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, real))
-    onnx.save(model, path)
+        values = np.sin(floats[stored].astype(np.float32))  # they lie on no grid
+        theirs.graph.initializer.append(onnx.numpy_helper.from_array(values, real))
+    onnx.save(theirs, path)
     return lambda: path.write_bytes(whole)
 
 
@@ -106,3 +107,37 @@ def test_weights_that_are_quantised_or_the_float_network_help(way: str, theirs: 
     words = "whose input and weights are both quantised. Quantise it first, or give edgec the float network."
     heed = quantise if way == "quantised first" else lambda: given.append(theirs.with_name("float.onnx"))
     check_advice(words, attempt, heed)
+
+
+def with_a_scale_for_each_channel() -> Form:
+    nodes, constants = uint8_weights()
+    constants |= {"x_s": np.array([0.01, 0.02, 0.03], np.float32), "x_z": np.full(3, 120, np.uint8)}
+    for one in nodes[:2]:
+        one.attribute.append(onnx.helper.make_attribute("axis", 1))
+    return nodes, constants
+
+
+def on_two_grids() -> Form:
+    nodes, constants = uint8_weights()
+    constants["other"] = np.array(0.03, np.float32)
+    nodes[1].input[1] = "other"
+    return nodes, constants
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (with_a_scale_for_each_channel, "Quantise activations with one scale a tensor."),
+        (
+            on_two_grids,
+            "Quantise it without that, or give edgec the float network, which it quantises itself.",
+        ),
+    ],
+)
+def test_quantising_otherwise_helps(before: Callable[[], Form], words: str, tmp_path: Path) -> None:
+    onnx.save(model(*before()), tmp_path / "theirs.onnx")
+    check_advice(
+        words,
+        lambda: read(tmp_path / "theirs.onnx"),
+        lambda: onnx.save(model(*uint8_weights()), tmp_path / "theirs.onnx"),
+    )

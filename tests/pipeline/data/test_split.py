@@ -175,3 +175,13 @@ DRAWN = [0, 11, 2, 9, 1, 8, 5, 4, 3, 10, 6, 7]
 def test_an_empty_draw_is_refused() -> None:
     with pytest.raises(DataError, match="calibration set would be empty"):
         numbered([0, 1]).stratified(0)
+
+
+def test_a_picture_in_two_classes_is_named_and_one_that_is_twice_in_its_class_is_not(tmp_path: Path) -> None:
+    first, second, third = map(jpeg, random_pixels(3))
+    split = packed_split(tmp_path, [first, second, first, third, third, second])
+    assert split.in_two_classes() == (
+        "1 picture is in two classes, and one of them is wrong: test_jpeg.npz[4] = test_jpeg.npz[3]."
+        " Keep each in one."
+    )
+    assert split.subset([0, 1, 2, 3]).in_two_classes() == ""

@@ -19,7 +19,7 @@ from pipeline.training.judge import judge
 from pipeline.training.loop import train
 from pipeline.training.settings import TrainConfig
 from pipeline.training.training_run import RunFolder
-from tests.pipeline.data.pictures import idx_bytes, write_idx_set
+from tests.pipeline.data.pictures import idx_bytes, random_pixels, write_idx_set
 from tests.pipeline.training.killed_run import train_and_die
 from tests.pipeline.training.small_runs import Heard, small
 
@@ -216,3 +216,14 @@ def test_data_that_cannot_be_trained_on_is_refused(
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         TrainConfig.model_validate({"epoch": 3})
+
+
+def test_a_picture_in_two_classes_is_named_before_the_training(data: Path, tmp_path: Path) -> None:
+    pixels = random_pixels(60, 0, channels=1)[:, :, :, 0]
+    pixels[7] = pixels[3]
+    (data / "train-images-idx3-ubyte").write_bytes(idx_bytes(pixels))
+    heard = Heard()
+    train(small(data, epochs=1), tmp_path / "run", heard)
+    (said,) = (line for line in heard.lines if "in two classes" in line)
+    assert "1 picture is in two classes, and one of them is wrong" in said
+    assert "[7] = " in said

@@ -1,0 +1,49 @@
+"""Means over many channels, as spatial attention and local response normalisation have them."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from benchmarks.random_network import RandomNetwork, pictures, quantize_for, sqnr_db
+from pipeline.models.foreign.description import Description, described
+from pipeline.models.foreign.rewrite import adopt
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.tvm import oracle
+from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Island
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
+
+SHAPE = (16, 16, 3)
+
+
+@pytest.mark.parametrize("channels", [64, 65, 200])
+@pytest.mark.parametrize("kind", ["attention", "local response"])
+def test_they_are_computed_in_integers_for_any_number(kind: str, channels: int, tmp_path: Path) -> None:
+    gate = [
+        helper.make_node("ReduceMean", ["r"], ["m"], axes=[1], keepdims=1),
+        helper.make_node("Sigmoid", ["m"], ["s"]),
+        helper.make_node("Mul", ["r", "s"], ["g"]),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["r"]),
+        *(gate if kind == "attention" else [helper.make_node("LRN", ["r"], ["g"], size=5, alpha=0.01)]),
+        helper.make_node("Conv", ["g", "v"], ["o"]),
+        helper.make_node("GlobalAveragePool", ["o"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    weights = {"w": floats(channels, 3, 3, 3), "v": floats(10, channels, 3, 3) * np.float32(0.1)}
+    file = save(graph(nodes, weights, shape=("N", 3, 16, 16)), tmp_path)
+    source = described(file, Description.model_validate({"size": [16, 16], "channels": 3}))
+    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
+    shown = pictures(8, SHAPE, seed=1)
+    subject = RandomNetwork("net", tmp_path / "model.onnx", shown, pictures(8, SHAPE, seed=2))
+    made = import_graph(quantize_for(subject, find_target("host").recipe.name, tmp_path))
+    with ReferenceTarget().open(subject.model) as runner:
+        expected = runner.infer(shown)
+    assert not any(isinstance(one, Island) for one in made.operators)
+    assert (sqnr_db(oracle.run(made, shown), expected) or 0) > 35
