@@ -272,7 +272,7 @@ def parameters(
 ) -> NDArray[np.int32]:
     """The block p of a kernel: see `kernels.requantise`. Biases wrap around as sums do."""
     scalars = np.zeros(SCALARS, np.int32)
-    scalars[[Scalar.ZERO, Scalar.LOW, Scalar.HIGH, Scalar.RESIDUAL_ZERO]] = (*limits, residual[0])
+    scalars[[Scalar.ZERO, Scalar.LOW, Scalar.HIGH, Scalar.RESIDUAL_OFFSET]] = (*limits, -residual[0])
     scalars[Scalar.RESIDUAL_MULTIPLIER] = np.float32(residual[1]).view(np.int32)
     wrapped = bias.astype(np.int64).astype(np.uint32).view(np.int32)
     floats = (multiplier.astype(np.float32).view(np.int32), factor.view(np.int32))

@@ -183,7 +183,7 @@ def taps(op: Conv) -> NDArray[np.int8]:
 def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     """Weights [block][slice][tap][input channels][output and input channel].
 
-    Biases and multipliers know by which power of two sums are too large.
+    Biases know how many times too large results are, multipliers by which power of two sums are.
     """
     found, size = taps(op), kernel.tile.taps
     count, inputs = len(found), found.shape[-1]
@@ -194,7 +194,7 @@ def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     power = kernel.tile.power
     return PackedConv(
         pack(runs, BLOCK, kernel.granule),
-        stored_bias(op, kernel.channels, offset_of_bytes(op, kernel.isa)) * power,
+        stored_bias(op, kernel.channels, offset_of_bytes(op, kernel.isa)) * kernel.tile.scale,
         stored_multiplier(op, kernel.channels) / np.float32(power),
         stored_factor(op, kernel.channels),
     )

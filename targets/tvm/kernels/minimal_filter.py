@@ -99,6 +99,10 @@ THREE = MinimalFilter(
 """F(3, 4), from the same points."""
 
 
+IN_ALL = 1
+"""The point 1, whose product is in all results as it is: what is added to it is added to each."""
+
+
 @dataclass(frozen=True)
 class TileFilter:
     """One filter for the rows of a tile and one for its columns: a two-dimensional one, nested."""

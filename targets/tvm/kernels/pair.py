@@ -16,7 +16,7 @@ from targets.tvm.kernels.emitter import Emitter, clamp_index
 _VECTOR = 16
 _INSTRUCTIONS = 5
 """Two loads, two joins, a store of two."""
-_WORTH = 0.06
+_WORTH = 0.1
 """Convolutions save about this share of their products at least."""
 _LOWEST = 7
 """The least odd number of rows. With fewer, the unused row costs more than pairing saves."""

@@ -26,14 +26,14 @@ class RectifyKernel(RowKernel):
         """Generate the TIR."""
         k, lanes = self.emitter(), self.isa.lanes
         requantise, slopes = Requantise(self.isa, 1, self.limits, per_channel=False), k.view("w", "float32")
-        zero = tirx.const(0, "int32") - k.load(k.ints, 0)
+        offset = k.let(k.load(k.ints, 0))
         nothing = splat(tirx.const(0, "float32"), lanes)
         with k.items() as row:
             for column, channel, vectors in blocks(k, self.width, self.channels, lanes):
                 x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
                 values = []
-                found = centred(k, self.isa, k.x, x, places[0], zero)
+                found = centred(k, self.isa, k.x, x, places[0], offset)
                 for value, (_, more) in zip(found, vectors, strict=True):
                     below = k.load(slopes, channel + more, lanes)
                     factor = tirx.Select(value < nothing, below, requantise.multiplier(k, 0))

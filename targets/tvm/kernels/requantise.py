@@ -17,6 +17,8 @@ from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.function_steps import in_steps
 
 _LARGEST = 2147483520.0  # the float32 below 2**31
+_INTEGERS = 1.5 * 2**23
+"""Where float32 holds just the integers: a sum with it is rounded, and its low bits are an integer."""
 
 
 class Scalar(IntEnum):
@@ -25,7 +27,8 @@ class Scalar(IntEnum):
     ZERO = 0
     LOW = 1
     HIGH = 2
-    RESIDUAL_ZERO = 3
+    RESIDUAL_OFFSET = 3
+    """What is added to a stored residual: minus its zero point."""
     RESIDUAL_MULTIPLIER = 4
 
 
@@ -40,7 +43,7 @@ class ResultRange:
     guard: bool = False
     """They may exceed int32, and have to be limited where rounding does not saturate."""
     short: bool = False
-    """They fit int16 before the zero point is added."""
+    """They fit int16 before the zero point is added, also if they are stored 128 lower."""
     clip: bool = True
     """Their bounds are tighter than those of their type."""
     from_zero: bool = False
@@ -123,24 +126,24 @@ class Requantise:
     def addend(self, k: Emitter, stored: Expr) -> Expr:
         """float32(r - zr) * mr for `lanes` stored residual values."""
         lanes = self.isa.lanes
-        centred = stored.astype(f"int32x{lanes}") - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
+        centred = stored.astype(f"int32x{lanes}") + self.scalar(k, Scalar.RESIDUAL_OFFSET, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
     def wide_addend(self, k: Emitter, high: Expr, low: Expr) -> Expr:
         """The addend of `lanes` residual values of 16 bits."""
         lanes = self.isa.lanes
-        centred = joined(high, low, lanes) - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
+        centred = joined(high, low, lanes) + self.scalar(k, Scalar.RESIDUAL_OFFSET, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
     def addends(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
-        """ARM: the addends of `count` stored values, subtracted in int16, which holds any r - zr."""
-        zero = self.scalar(k, Scalar.RESIDUAL_ZERO, 8).astype("int8x8").astype("int16x8")
+        """ARM: the addends of `count` stored values, added up in int16, which holds any r - zr."""
+        offset = self.scalar(k, Scalar.RESIDUAL_OFFSET, 8).astype("int16x8")
         multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
         found = []
         for eight in split(stored, "int8", count, min(count, 8)):
             width = min(count, 8)
-            zeros = zero if width == 8 else tirx.vectorlow("int16x4", zero)
-            centred = k.let(eight.astype(f"int16x{width}") - zeros)
+            offsets = offset if width == 8 else tirx.vectorlow("int16x4", offset)
+            centred = k.let(eight.astype(f"int16x{width}") + offsets)
             found += split(centred, "int16", width, 4)
         return [four.astype("int32x4").astype("float32x4") * multiplier for four in found]
 
@@ -163,24 +166,36 @@ class Requantise:
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
         lanes = self.isa.lanes
-        for first in reversed(range(0, len(values), 4)):
-            some = values[first : first + 4]
-            stored = self.narrow(k, some)
+        groups = range(0, len(values), 4)
+        narrowed = [self.narrow(k, values[first : first + 4]) for first in groups]
+        for first, stored in reversed(list(zip(groups, narrowed, strict=True))):
             if self.isa.signed:
                 words = k.let(tirx.reinterpret("int32x4", stored))
                 parts = [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(4)]
             else:
                 parts = split(stored, k.element, 4 * lanes, lanes)
-            for address, part in reversed(
-                list(zip(addresses[first : first + 4], parts[: len(some)], strict=True))
-            ):
+            some = addresses[first : first + 4]
+            for address, part in reversed(list(zip(some, parts[: len(some)], strict=True))):
                 k.store(k.y, address, part, lanes)
 
     def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:
         """Up to four float vectors as one of bytes; the last one is repeated where there are fewer."""
-        rounded = [self._round(k, value) for value in values]
-        rounded += rounded[-1:] * (4 - len(rounded))
-        return k.let(self._packed(k, rounded))
+        values = [*values, *[values[-1]] * (4 - len(values))]
+        if self.isa.signed and self.limits.short and self.limits.from_zero:
+            return k.let(self._clipped(k, self._by_adding(k, values), 16))
+        return k.let(self._packed(k, [self._round(k, value) for value in values]))
+
+    def _by_adding(self, k: Emitter, values: Sequence[Expr]) -> Expr:
+        """ARM: round by an addition, whose low 16 bits are a result that is stored 128 lower.
+
+        128 is even, so that ties are rounded as they are without it. The fence keeps LLVM from making one
+        operation, which rounds once, of a product and this sum.
+        """
+        lowered = splat(tirx.const(_INTEGERS - 128, "float32"), 4)
+        apart = [k.call("float32x4", "llvm.arithmetic.fence.v4f32", value) for value in values]
+        words = [tirx.reinterpret("int32x4", value + lowered) for value in apart]
+        eights = [tirx.vectorcombine("int32x8", a, b).astype("int16x8") for a, b in _pairs(words)]
+        return self._saturated(k, eights)
 
     def planes(self, k: Emitter, values: Sequence[Expr]) -> list[Expr]:
         """Up to four float vectors as bytes; of results of 16 bits the high ones, and the low ones."""
@@ -273,8 +288,12 @@ class Requantise:
             return self._clipped(k, stored, 16)
         shift = self.scalar(k, Scalar.ZERO, 8).astype("int16x8")
         shifted = [k.call("int16x8", "llvm.aarch64.neon.sqadd.v8i16", v, shift) for v in eights]
-        halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in shifted]
-        return self._clipped(k, tirx.vectorcombine("int8x16", *halves), 16)
+        return self._clipped(k, self._saturated(k, shifted), 16)
+
+    def _saturated(self, k: Emitter, eights: Sequence[Expr]) -> Expr:
+        """Two vectors of int16 as int8."""
+        halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in eights]
+        return tirx.vectorcombine("int8x16", *halves)
 
     def _clipped(self, k: Emitter, stored: Expr, lanes: int) -> Expr:
         """Apply bounds that are tighter than the saturation of narrowing."""

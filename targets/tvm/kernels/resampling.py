@@ -109,7 +109,7 @@ class InterpolateKernel(RowKernel):
         """Generate the TIR."""
         k = self.emitter()
         requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
-        zero = tirx.const(0, "int32") - k.load(k.ints, 0)
+        offset = k.let(k.load(k.ints, 0))
         with k.items() as row:
             *rows, down = self._sample(k, row, 0, self.height, self.parts[0])
             for column, channel, vectors in blocks(k, self.width, self.channels, self.isa.lanes):
@@ -120,7 +120,7 @@ class InterpolateKernel(RowKernel):
                     )
                     inside = [channels for _, channels in places]
                     four = [
-                        centred(k, self.isa, k.x, k.let(r + c + channel), inside, zero)
+                        centred(k, self.isa, k.x, k.let(r + c + channel), inside, offset)
                         for r in rows
                         for c in columns
                     ]

@@ -4,13 +4,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise, ResultRange, Scalar
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.vector_blocks import blocks, centred
+from targets.tvm.kernels.vector_blocks import Vectors, blocks, by_four, centred
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +45,54 @@ class TwoOperandKernel(RowKernel):
         k = self.emitter()
         requantise = Requantise(self.isa, 1, self.limits, per_channel=False, low=self.y.low)
         with k.items() as row:
-            zeros = tirx.const(0, "int32") - k.load(k.ints, 0), k.load(k.ints, 2 + Scalar.RESIDUAL_ZERO)
-            for column, channel, vectors in blocks(k, *self._size, self.isa.lanes):
-                x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
-                r = k.let(row * self.r.row + column * self.r.pixel + (0 if self.one_channel else channel))
-                places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.r, self.y)]
-                xs = centred(k, self.isa, k.x, x, places[0], zeros[0], self.x.low)
-                if self.one_channel:
-                    rs = [self._spread(k, r + pixels * self.r.pixel, zeros[1]) for pixels, _ in vectors]
-                else:
-                    rs = centred(k, self.isa, k.r, r, places[1], zeros[1], self.r.low)
-                values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
-                requantise.store(k, y, places[2], values)
+            if not self.one_channel and self.r.row == self.r.pixel == 0:
+                self._channels_outside(k, requantise, row)
+            else:
+                for column, channel, vectors in blocks(k, *self._size, self.isa.lanes):
+                    r = k.let(row * self.r.row + column * self.r.pixel + (0 if self.one_channel else channel))
+                    rs = self._joined(k, r, vectors)
+                    self._write(k, requantise, row, column, channel, vectors, rs)
         return k.function(name)
 
-    def _spread(self, k: Emitter, at: Expr, zero: Expr) -> Expr:
+    def _channels_outside(self, k: Emitter, requantise: Requantise, row: Expr) -> None:
+        """Where all pixels are joined to the same one: it is converted once for a row."""
+        for first, count in by_four(k, self.channels // self.isa.lanes):
+            channel, vectors = k.let(first * self.isa.lanes), [(0, i * self.isa.lanes) for i in range(count)]
+            rs = [k.let(value) for value in self._joined(k, channel, vectors)]
+            with k.loop(self.width) as column:
+                self._write(k, requantise, row, column, channel, vectors, rs)
+
+    def _joined(self, k: Emitter, at: Expr, vectors: Vectors) -> list[Expr]:
+        """The second operand minus its zero point."""
+        offset = k.load(k.ints, 2 + Scalar.RESIDUAL_OFFSET)
+        if self.one_channel:
+            return [self._spread(k, at + pixels * self.r.pixel, offset) for pixels, _ in vectors]
+        places = [dp * self.r.pixel + dc for dp, dc in vectors]
+        return centred(k, self.isa, k.r, at, places, offset, self.r.low)
+
+    def _write(
+        self,
+        k: Emitter,
+        requantise: Requantise,
+        row: Expr,
+        column: Expr,
+        channel: Expr,
+        vectors: Vectors,
+        rs: list[Expr],
+    ) -> None:
+        """Join vectors to `rs`, and write them."""
+        x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
+        places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
+        xs = centred(k, self.isa, k.x, x, places[0], k.load(k.ints, 0), self.x.low)
+        values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
+        requantise.store(k, y, places[1], values)
+
+    def _spread(self, k: Emitter, at: Expr, offset: Expr) -> Expr:
         """One stored value minus its zero point, in every lane."""
         value = k.load(k.r, at).astype("int32")
         if self.r.low:
             value = value * 256 + k.load(k.r, at + self.r.low).astype("int32")
-        return splat((value - zero).astype("float32"), self.isa.lanes)
+        return splat((value + offset).astype("float32"), self.isa.lanes)
 
 
 @dataclass(frozen=True, kw_only=True)

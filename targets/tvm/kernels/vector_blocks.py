@@ -10,8 +10,10 @@ from targets.tvm.kernels.requantise import joined, split
 
 _TOGETHER = 4
 
-Block = tuple[Expr, Expr, list[tuple[int, int]]]
-"""A pixel and a channel of it, and how many pixels and channels each vector is from there."""
+Vectors = list[tuple[int, int]]
+"""How many pixels and channels each vector is from a place."""
+Block = tuple[Expr, Expr, Vectors]
+"""A pixel, a channel of it, and the vectors from there on."""
 
 
 def blocks(k: Emitter, width: int, channels: int, lanes: int) -> Iterator[Block]:
@@ -19,15 +21,15 @@ def blocks(k: Emitter, width: int, channels: int, lanes: int) -> Iterator[Block]
     vectors = channels // lanes
     if vectors >= _TOGETHER or width == 1:
         with k.loop(width) as column:
-            for vector, count in _by_four(k, vectors):
+            for vector, count in by_four(k, vectors):
                 yield column, vector * lanes, [(0, i * lanes) for i in range(count)]
     else:
         with k.loop(vectors) as vector:
-            for column, count in _by_four(k, width):
+            for column, count in by_four(k, width):
                 yield column, vector * lanes, [(i, 0) for i in range(count)]
 
 
-def _by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
+def by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
     """Go over `count` things, four at a time and then the rest: the first, and how many."""
     with k.loop(count // _TOGETHER) as four:
         yield four * _TOGETHER, _TOGETHER
@@ -36,26 +38,27 @@ def _by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
 
 
 def centred(
-    k: Emitter, isa: Isa, buffer: Buffer, at: Expr, offsets: Sequence[int], zero: Expr, low: int = 0
+    k: Emitter, isa: Isa, buffer: Buffer, at: Expr, places: Sequence[int], offset: Expr, low: int = 0
 ) -> list[Expr]:
-    """The stored values at `at` + each offset minus their zero point, as vectors of float32.
+    """The stored values at `at` + each place, with an offset added, as vectors of float32.
 
-    On ARM the offsets are those of neighbours. `low`: from a high byte to its low byte, if there are some.
+    The offset is minus their zero point. On ARM the places are those of neighbours. `low`: from a high byte
+    to its low byte, if there are some.
     """
     lanes = isa.lanes
     if low:
-        zeros, places = splat(zero, lanes), [at + offset for offset in offsets]
+        offsets, begins = splat(offset, lanes), [at + place for place in places]
         found = [
-            joined(k.load(buffer, place, lanes), k.load(buffer, place + low, lanes), lanes) - zeros
-            for place in places
+            joined(k.load(buffer, begin, lanes), k.load(buffer, begin + low, lanes), lanes) + offsets
+            for begin in begins
         ]
     elif not isa.signed:
-        zeros = splat(zero, lanes)
-        loaded = [k.load(buffer, at + offset, lanes) for offset in offsets]
-        found = [stored.astype(f"int32x{lanes}") - zeros for stored in loaded]
-    else:  # 16 stored bytes, subtracted in int16, which holds any difference
-        zeros = splat(zero.astype("int16"), 8)
+        offsets = splat(offset, lanes)
+        loaded = [k.load(buffer, at + place, lanes) for place in places]
+        found = [stored.astype(f"int32x{lanes}") + offsets for stored in loaded]
+    else:  # 16 stored bytes, added up in int16, which holds any difference
+        offsets = splat(offset.astype("int16"), 8)
         halves = split(k.let(k.load(buffer, at, 16)), "int8", 16, 8)
-        eights = [k.let(half.astype("int16x8") - zeros) for half in halves]
+        eights = [k.let(half.astype("int16x8") + offsets) for half in halves]
         found = [four.astype("int32x4") for eight in eights for four in split(eight, "int16", 8, 4)]
     return [value.astype(f"float32x{lanes}") for value in found]

@@ -21,7 +21,7 @@ from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.minimal_filter import TileFilter, transform
+from targets.tvm.kernels.minimal_filter import IN_ALL, TileFilter, transform
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
@@ -263,13 +263,26 @@ class WinogradKernel:
             if self.slice < self.inputs:
                 begun = k.load(memory.sums, to + i * products.lanes, products.lanes)
             k.store(acc, i, begun)
-        with k.loop(self.slice // unit) as part:
-            at = k.let(x + part * unit)
-            places = [at + n * self.inputs for n in range(tiles)]
-            w = k.let(point * self._weights + part * (unit * BLOCK))
-            products.emit(k, acc, memory.inputs, places, memory.weights, w)
+        for begin, count in self._parts:
+            with k.loop(count, begin) as part:
+                at = k.let(x + part * unit)
+                places = [at + n * self.inputs for n in range(tiles)]
+                w = k.let(point * self._weights + part * (unit * BLOCK))
+                products.emit(k, acc, memory.inputs, places, memory.weights, w)
         for i in range(tiles * vectors):
             k.store(memory.sums, to + i * products.lanes, k.load(acc, i), products.lanes)
+
+    @property
+    def _parts(self) -> tuple[tuple[int, int], ...]:
+        """Loops over the input channels, `step` at a time: the first step alone if it replaces the start.
+
+        Where no loop is left, LLVM would load all weights before the tiles, and read them from the stack.
+        """
+        products = self._products
+        parts = self.slice // products.step
+        if products.replaces_start and self.slice == self.inputs and parts > 2:
+            return (0, 1), (1, parts - 1)
+        return ((0, parts),)
 
     def _write(self, k: Emitter, memory: "_Memory", piece: "_Piece", channel: Expr) -> None:
         """Transform the sums of each tile back, and write its pixels."""
@@ -293,18 +306,21 @@ class WinogradKernel:
         def load(i: int, j: int) -> Expr:
             number = place.row * columns.with_point(j) + place.column - place.begin
             point = (i * columns.filter.points + j) * self._sums
-            return k.let(k.load(sums, number * BLOCK + vector + point, lanes))
+            total = k.load(sums, number * BLOCK + vector + point, lanes)
+            if (i, j) == (IN_ALL, IN_ALL):
+                total = total + tirx.reinterpret(f"uint32x{lanes}", bias)
+            return k.let(total)
 
+        bias = k.let(k.load(k.ints, channel, lanes))
         found = transform(k, tile.rows.results, tile.columns.results, load)
         requantise = Requantise(self.isa, self.channels, self.limits, function=self.applied)
         multipliers = requantise.multipliers(k, channel).named(k)
-        bias = k.let(k.load(k.ints, channel, lanes))
         down = self._pixels(k, place.row, self.tiling.rows, tile.rows.outputs)
         right = self._pixels(k, place.column, columns, tile.columns.outputs)
         values, addresses = [], []
         for row, results in zip(down, found, strict=True):
             for column, result in zip(right, results, strict=True):
-                total = self._total(result, bias)
+                total = self._total(result)
                 addend = None
                 if self.residual:
                     stored = k.load(k.r, self._at(self.residual, row, column, channel), lanes)
@@ -313,12 +329,12 @@ class WinogradKernel:
                 addresses.append(self._at(self.y, row, column, channel))
         requantise.store_from_last(k, addresses, values)
 
-    def _total(self, result: Expr, bias: Expr) -> Expr:
+    def _total(self, result: Expr) -> Expr:
         """The sum, times `tile.power`, which its multiplier takes out again."""
         lanes = self.isa.lanes
         if self.tile.inverse != 1:
             result = result * splat(tirx.const(self.tile.inverse, "uint32"), lanes)
-        return tirx.reinterpret(f"int32x{lanes}", result + tirx.reinterpret(f"uint32x{lanes}", bias))
+        return tirx.reinterpret(f"int32x{lanes}", result)
 
     @staticmethod
     def _at(strides: Strides, row: Expr, column: Expr, channel: Expr) -> Expr:

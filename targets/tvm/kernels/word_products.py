@@ -40,6 +40,11 @@ class WordProducts(Protocol):
         ...
 
     @property
+    def replaces_start(self) -> bool:
+        """Whether sums begin with the first products, which spares setting them to zero."""
+        ...
+
+    @property
     def cost(self) -> float:
         """Instructions for each product, loads included."""
         ...
@@ -61,6 +66,7 @@ class PairProducts:
     lanes: int
     granule: int = 2
     step: int = 4
+    replaces_start: bool = False
 
     @property
     def places(self) -> int:
@@ -124,6 +130,7 @@ class LaneProducts:
     step: int
     lanes: int = 4
     granule: int = 1
+    replaces_start: bool = True
     places: int = 5
     """Their sums take 20 registers, their activations 5, weights 2, and LLVM moves some ahead."""
     cost: float = 0.28

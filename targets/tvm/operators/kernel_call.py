@@ -55,7 +55,7 @@ def result_range(largest: float, output: Tensor, clip: Clip) -> "ResultRange":
 
     return ResultRange(
         guard=largest >= 1 << 30,
-        short=largest < (1 << 15) - 1,
+        short=largest < (1 << 15) - 129,
         clip=clip != UNCLIPPED,
         from_zero=output.zero_point == (0,),
     )

@@ -135,9 +135,16 @@ def test_the_matrix_product_reads_rows_in_pairs_where_few_are_computed_for_nothi
     ] == heights
 
 
-def test_few_channels_do_not_pay_for_pairs() -> None:
-    steps = lower(network(28, 16), ISAS["i8mm"]).steps
-    assert not any(isinstance(step.kernel, PairKernel) for step in steps)
+def paired(side: int, channels: int) -> set[str]:
+    """The convolutions whose rows are paired first."""
+    steps = lower(network(side, channels), ISAS["i8mm"]).steps
+    return {step.node.partition(":")[0] for step in steps if isinstance(step.kernel, PairKernel)}
+
+
+def test_few_products_do_not_pay_for_pairs() -> None:
+    assert paired(28, 32) == {"conv t1", "conv t3"}  # 3 x 3 with stride 1
+    assert paired(28, 16) == {"conv t1"}  # the other map is smaller
+    assert paired(12, 16) == set()
 
 
 def test_windows_of_an_image_are_gathered_where_its_rows_fill_no_vector() -> None:
