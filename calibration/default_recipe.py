@@ -10,17 +10,21 @@ FOR_GROUPED = {
     Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wmse_obq_bc"),
     Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_eq_pix_sens_wmse_obq_bc"),
 }
-"""Measured on MobileNets of both kinds; docs/calibration.md has the table."""
+WIDE_FOR_GROUPED = FOR_GROUPED | {Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wide_wmse_obq_bc")}
+"""For targets whose engines read 16-bit activations. docs/calibration.md has what was measured."""
 
 
-def recipe_for(graph: OnnxGraph, usual: QuantRecipe) -> QuantRecipe:
+def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool) -> QuantRecipe:
     """Return the recipe for a float network; `usual` is the target's own, for residual networks.
 
     A network with depthwise or grouped convolutions loses more in 8 bits, since each of their channels has a
     handful of weights and a range of its own: it gets channels that are rescaled where factors pass,
-    ranges of least error at the logits, and scales and rounding that depend on the layer's inputs.
+    ranges of least error at the logits, scales and rounding that depend on the layer's inputs, and where
+    the target `reads_wide` activations, 16 bits for those that need them most.
     """
-    return FOR_GROUPED[usual.scheme] if any(map(_is_grouped, graph.nodes)) else usual
+    if not any(map(_is_grouped, graph.nodes)):
+        return usual
+    return (WIDE_FOR_GROUPED if reads_wide else FOR_GROUPED)[usual.scheme]
 
 
 def _is_grouped(node: onnx.NodeProto) -> bool:

@@ -13,13 +13,14 @@ from calibration.placement import Placement
 from calibration.tensor_sizes import tensor_sizes
 
 DIRECT = frozenset({"Conv", "Gemm"})
-DEPTHWISE = 4.0
+DEPTHWISE = 2.3
 """The time of a multiplication in a depthwise convolution."""
-WRITTEN = 16.0
+WRITTEN = 7.0
 """The time to write a number."""
-WRITTEN_WIDE, READ_WIDE, MULTIPLIED_WIDE = 24.0, 8.0, 1.5
-"""The additional cost of 16 bits: to write a number, to read one for an addition or multiplication, and, as a
-share of a layer's own cost, to multiply. Layers of few input channels take more than twice the time."""
+WRITTEN_WIDE, READ_WIDE = 29.0, 8.0
+"""The additional cost of 16 bits to write a number, and to read one for an addition or multiplication."""
+MULTIPLIED_WIDE, DEPTHWISE_WIDE = 0.7, 3.3
+"""The additional cost of a multiplication of 16 bits, in an ordinary and in a depthwise convolution."""
 IN_FLOAT = 28.0
 """The additional cost of float, as a share of a layer's own cost and that of the numbers that it writes."""
 
@@ -41,7 +42,7 @@ class LayerCosts:
         numbers, cost = self._numbers(tensor), 0.0
         for edge in self.graph.consumers(tensor):
             node = self.graph.nodes[edge.node]
-            cost += MULTIPLIED_WIDE * self._layer(node) if node.op_type in DIRECT else READ_WIDE * numbers
+            cost += self._more(node) if node.op_type in DIRECT else READ_WIDE * numbers
         return cost + WRITTEN_WIDE * numbers
 
     def of_float(self, layer: onnx.NodeProto) -> float:
@@ -49,11 +50,18 @@ class LayerCosts:
         return IN_FLOAT * (self._layer(layer) + WRITTEN * self._numbers(layer.output[0]))
 
     def _layer(self, node: onnx.NodeProto) -> float:
+        """A layer in 8 bits."""
+        return self._multiplications(node) * (DEPTHWISE if _is_grouped(node) else 1.0)
+
+    def _more(self, node: onnx.NodeProto) -> float:
+        """What a layer takes longer that reads 16 bits."""
+        return self._multiplications(node) * (DEPTHWISE_WIDE if _is_grouped(node) else MULTIPLIED_WIDE)
+
+    def _multiplications(self, node: onnx.NodeProto) -> float:
         weight = self.graph.constant(node.input[1])
         assert weight is not None  # noqa: S101 -- `place` has refused others
         places = self._numbers(node.output[0]) / len(weight) if node.op_type == "Conv" else 1
-        alone = node.op_type == "Conv" and attribute(node, "group", 1) > 1
-        return float(weight.size * places) * (DEPTHWISE if alone else 1.0)
+        return float(weight.size * places)
 
     def _numbers(self, tensor: str) -> int:
         """How many numbers a tensor has, of one image. Raises ModelError."""
@@ -61,3 +69,7 @@ class LayerCosts:
         if not shape or not all(shape):
             raise ModelError(f"the size of {tensor!r} is not known before the network runs")
         return prod(shape)
+
+
+def _is_grouped(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and attribute(node, "group", 1) > 1

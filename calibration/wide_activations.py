@@ -2,17 +2,21 @@
 
 To second order an error d of a value changes the logits by a power of g^2 d^2, g^2 the sum of the squares of
 the logits' derivatives by the value. That of each tensor is measured on its own 8-bit grid. An engine takes
-twice the time to multiply 16-bit activations, and more time to write and read them. A tensor's cost is
-estimated in multiplications. Tensors are taken by decreasing ratio of benefit to cost, as long as their total
-cost stays below a share of the network's own cost.
+longer to multiply 16-bit activations, and to write and read them; `estimated_costs` says by how much. Tensors
+are taken by decreasing ratio of benefit to cost, until as many images as wanted are expected to keep their
+class, or the tensors' total cost would exceed a share of the network's own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from calibration.estimated_costs import LayerCosts
+from calibration.expected_agreement import expected_agreement
 from calibration.grid import activation_grid
 from calibration.logit_gradients import logit_gradients
 from calibration.observers import Range
@@ -21,9 +25,19 @@ from calibration.placement import Placement
 from calibration.scheme import Scheme
 from calibration.wide_candidates import candidates, check_opset
 
-IMAGES = 64
-BUDGET = 0.1
-"""The share of a network's own cost that `wide` may add."""
+IMAGES = 128
+
+
+@dataclass(frozen=True)
+class Enough:
+    """When no further tensor is taken.
+
+    budget: the most that tensors may cost, as a share of the network's own cost. agreement: the share of
+    images that are expected to keep their class despite the activations' rounding.
+    """
+
+    budget: float
+    agreement: float
 
 
 def wide_tensors(
@@ -32,27 +46,45 @@ def wide_tensors(
     ranges: Mapping[str, Range],
     images: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
-    budget: float = BUDGET,
+    enough: Enough,
 ) -> tuple[str, ...]:
     """Choose among the tensors of `placement`, with the ranges found for them, on the first IMAGES images.
 
-    `budget`: the most that they may cost, of the network's own cost. Raises ModelError for operators
-    without a gradient, or where sizes are not known.
+    Raises ModelError for operators without a gradient, or where sizes are not known.
     """
     check_opset(graph)
     prices, able = LayerCosts(graph), tuple(candidates(graph, placement))
     costs = {name: prices.of_wide(name) for name in able}
-    errors = dict.fromkeys(able, 0.0)
-    for count, found in logit_gradients(graph, able, images, IMAGES):
-        for name, (x, gradient) in found.items():
+    logits, noise = _noise(graph, placement, ranges, images, on_batch)
+    left, total = enough.budget * prices.of_network(placement), sum(noise.values())
+    chosen = set[str]()
+    for name in sorted(able, key=lambda name: -noise[name] / costs[name]):
+        if expected_agreement(logits, max(total, 0.0)) >= enough.agreement:
+            break
+        if noise[name] > 0 and costs[name] <= left:
+            left, total = left - costs[name], total - noise[name]
+            chosen.add(name)
+    return tuple(name for name in able if name in chosen)
+
+
+def _noise(
+    graph: OnnxGraph,
+    placement: Placement,
+    ranges: Mapping[str, Range],
+    images: Iterable[NDArray[np.uint8]],
+    on_batch: Callable[[int], None],
+) -> tuple[Tensor, dict[str, float]]:
+    """The logits, and by how much rounding each tensor to 8 bits changes those of an image, squared."""
+    output = graph.model.graph.output[0].name
+    errors, logits = dict.fromkeys(placement.observed, 0.0), list[Tensor]()
+    for count, found in logit_gradients(graph, (*placement.observed, output), images, IMAGES):
+        logits.append(found[output][0])
+        for name in errors.keys() & found.keys():
+            x, gradient = found[name]
             grid = activation_grid(ranges[name].low, ranges[name].high, Scheme.ASYM)
             values = x.numpy()
             error = (grid.dequantize(grid.quantize(values)) - values) * gradient.numpy()
             errors[name] += float(np.square(error, dtype=np.float64).sum())
         on_batch(count)
-    left, chosen = budget * prices.of_network(placement), set()
-    for name in sorted(able, key=lambda name: -errors[name] / costs[name]):
-        if errors[name] > 0 and costs[name] <= left:
-            left -= costs[name]
-            chosen.add(name)
-    return tuple(name for name in able if name in chosen)
+    together = torch.cat(logits)
+    return together, {name: error / len(together) for name, error in errors.items()}

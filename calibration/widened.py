@@ -17,7 +17,7 @@ from calibration.wide_candidates import candidates, check_opset
 def widenable(
     graph: OnnxGraph, placement: Placement, parameters: Parameters, scheme: Scheme
 ) -> frozenset[str]:
-    """The tensors that can have 16 bits without a change of weights; none under w8a8_sym, TensorRT's."""
+    """The tensors that can have 16 bits without a change of weights; under w8a8_sym all stay int8."""
     if scheme is Scheme.SYM:
         return frozenset()
     try:

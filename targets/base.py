@@ -94,6 +94,11 @@ class Target(Protocol):
         ...
 
     @property
+    def reads_wide(self) -> bool:
+        """Whether a network for it may have activations of 16 bits."""
+        ...
+
+    @property
     def origin(self) -> Origin:
         """Where figures measured through `open` come from."""
         ...

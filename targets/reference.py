@@ -30,6 +30,7 @@ class ReferenceTarget:
     )
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
+    reads_wide: ClassVar[bool] = True  # so that it has the same network as the CPU engines
     origin: ClassVar[Origin] = Origin.HOST
     runs_here: ClassVar[bool] = True
     state: ClassVar[BuildState] = BuildState.BUILT

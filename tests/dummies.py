@@ -29,6 +29,7 @@ class AcmeTarget:
     summary = "a toolchain of a test: it keeps the graph as it is"
     recipe = QuantRecipe.parse("w8a8_asym_minmax")
     float_precision = "fp32"
+    reads_wide = True
     origin = Origin.HOST
     runs_here = True
     state = BuildState.BUILT

@@ -12,5 +12,6 @@ class WidestActivations(WideActivations):
 
     word = "widest"
     summary = "16 bits for all activations that can have them, for up to twice the time"
-    budget: ClassVar[float | None] = inf
+    budget: ClassVar[float] = inf
+    agreement: ClassVar[float] = inf
     conflicts: ClassVar[Mapping[str, str]] = {"wide": "wide chooses some of the tensors, widest takes all"}

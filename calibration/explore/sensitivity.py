@@ -45,16 +45,19 @@ def noise_alone(
     produced: Produced,
     recipe: QuantRecipe,
     evaluation: Images,
+    reads_wide: bool,
     on_layer: Callable[[int], None] = lambda _: None,
 ) -> dict[str, LayerNoise]:
-    """The noise of every layer by its node's name.
+    """The noise of every layer by its node's name; with 16 bits too if the target `reads_wide` activations.
 
     `on_layer` is called with 1 after each layer. Raises ModelError if the files of `produced` do not belong
     together.
     """
     comparison = LayerComparison(produced, recipe, evaluation)
     graph, parameters = comparison.graph, comparison.parameters
-    able = widenable(graph, comparison.placement, parameters, recipe.scheme)
+    able = frozenset[str]()
+    if reads_wide:
+        able = widenable(graph, comparison.placement, parameters, recipe.scheme)
     found = {}
     for index in comparison.placement.layers:
         node, part = graph.nodes[index], comparison.placement.only(graph, index)

@@ -102,7 +102,7 @@ class Compilation(Request):
         if self.brought is not None:
             return self.brought.recipe
         if name is None and self.model.recipe_by_operators:
-            default = ChooseDefault(self.float_model, self.target.recipe)
+            default = ChooseDefault(self.float_model, self.target.recipe, self.target.reads_wide)
             return ChosenRecipe(self.make(default)).recipe
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
@@ -173,7 +173,8 @@ class Compilation(Request):
         if max_drop is None:
             return self.quantized_model
         tuning = self.seen(self.tuning)
-        mix = Mix(self.quantized_network, tuning, max_drop, self.target.float_precision)
+        target = self.target
+        mix = Mix(self.quantized_network, tuning, max_drop, target.float_precision, target.reads_wide)
         return QuantizedModel(self.make(mix))
 
     @cached_property

@@ -15,20 +15,24 @@ from pipeline.stages.observe_part import TOOLS
 
 @dataclass(frozen=True)
 class ChooseDefault(Stage):
-    """Look at the operators of a network that is not of our own family; `usual` is the target's recipe."""
+    """Look at the operators of a network that is not of our own family; `usual` is the target's recipe.
+
+    `reads_wide`: whether the target takes activations of 16 bits.
+    """
 
     name: ClassVar[str] = "recipe"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: FloatModel
     usual: QuantRecipe
+    reads_wide: bool
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write choice.json."""
         from calibration.default_recipe import recipe_for
         from calibration.onnx_graph import OnnxGraph
 
-        recipe = recipe_for(OnnxGraph.load(self.float_model.path), self.usual)
+        recipe = recipe_for(OnnxGraph.load(self.float_model.path), self.usual, self.reads_wide)
         if recipe != self.usual:
             progress.say(
                 f"recipe: {recipe.name}, since the network has grouped convolutions; {self.usual.name} "

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.recipe import QuantRecipe, Scheme
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.mixed_words import conclusion, reason
@@ -33,7 +32,7 @@ class Mix(Stage):
     """Give layers 16 bits or float until the paired interval of the drop on `tuning` ends within `max_drop`.
 
     `max_drop` is in percentage points. `tuning` are neither calibration nor evaluation images. `precision` is
-    the type in which the target runs layers in float.
+    the type in which the target runs layers in float; `reads_wide` whether it takes activations of 16 bits.
     """
 
     name: ClassVar[str] = "mix"
@@ -43,6 +42,7 @@ class Mix(Stage):
     tuning: ModelImages
     max_drop: float
     precision: str
+    reads_wide: bool
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx and mixed.json. Raises calibration's errors for bad images."""
@@ -53,7 +53,7 @@ class Mix(Stage):
         labels = self.tuning.labels()
         few = self.tuning.stratified(RANKING_IMAGES)
         with progress.task("rank the layers", None) as advance:
-            noise = noise_alone(produced, self.network.recipe, few.batches, advance)
+            noise = noise_alone(produced, self.network.recipe, few.batches, self.reads_wide, advance)
         goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
         with progress.task("choose the precision of layers", None) as advance:
             found = quantize_within(
@@ -64,7 +64,7 @@ class Mix(Stage):
             precision=self.precision,
             images=len(labels),
             images_digest=self.tuning.split.digest,
-            layers=tuple(_recorded(layer, self.network.recipe) for layer in found.layers),
+            layers=tuple(_recorded(layer, self.reads_wide) for layer in found.layers),
             drop=_points(found.drop),
             all_int8=_points(found.all_int8),
             all_float=_points(found.all_float),
@@ -76,8 +76,8 @@ class Mix(Stage):
             progress.say(f"mix: {layer.layer}: {reason(layer, mixed)}")
 
 
-def _recorded(layer: "ChosenPrecision", recipe: QuantRecipe) -> RaisedLayer:
-    """In percentage points. The estimate of the time is one of edgec's own engines, not of TensorRT."""
+def _recorded(layer: "ChosenPrecision", timed: bool) -> RaisedLayer:
+    """In percentage points. The estimate of the time is for targets that read 16 bits, not for TensorRT."""
     from calibration.explore.precision_steps import Precision
 
     wide_db = layer.noise.wide_db
@@ -88,7 +88,7 @@ def _recorded(layer: "ChosenPrecision", recipe: QuantRecipe) -> RaisedLayer:
         wide_sqnr_db=None if wide_db is None else min(wide_db, NO_NOISE_DB),
         saved_points=100 * layer.saved_drop,
         macs_share=layer.macs_share,
-        added_time=None if recipe.scheme is Scheme.SYM else layer.added_time,
+        added_time=layer.added_time if timed else None,
     )
 
 

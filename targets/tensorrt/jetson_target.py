@@ -33,6 +33,7 @@ class JetsonTarget:
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse")
     float_precision: ClassVar[str] = "fp16"
+    reads_wide: ClassVar[bool] = False
     origin: ClassVar[Origin] = Origin.HOST
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.NOT_BUILT

@@ -40,6 +40,7 @@ class IntegerTarget:
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
+    reads_wide: ClassVar[bool] = True
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"

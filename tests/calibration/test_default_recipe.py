@@ -14,13 +14,20 @@ USUAL = [QuantRecipe.parse("w8a8_asym_mse_bc"), QuantRecipe.parse("w8a8_sym_mse"
 
 @pytest.mark.parametrize("usual", USUAL, ids=lambda recipe: recipe.name)
 def test_a_residual_network_has_the_targets_own(exported: Exported, usual: QuantRecipe) -> None:
-    assert recipe_for(OnnxGraph.load(exported.path), usual) == usual
+    assert recipe_for(OnnxGraph.load(exported.path), usual, reads_wide=True) == usual
 
 
 @pytest.mark.parametrize("usual", USUAL, ids=lambda recipe: recipe.name)
 def test_a_network_with_depthwise_convolutions_has_one_that_knows_its_inputs(
     varied_model: Path, usual: QuantRecipe
 ) -> None:
-    chosen = recipe_for(OnnxGraph.load(varied_model), usual)
+    chosen = recipe_for(OnnxGraph.load(varied_model), usual, reads_wide=False)
     assert chosen.scheme is usual.scheme
     assert {"eq", "sens", "wmse", "obq", "bc"} <= chosen.corrections
+    assert "wide" not in chosen.corrections
+
+
+def test_16_bits_are_for_targets_that_read_them(varied_model: Path) -> None:
+    asym, sym = (recipe_for(OnnxGraph.load(varied_model), usual, reads_wide=True) for usual in USUAL)
+    assert "wide" in asym.corrections
+    assert "wide" not in sym.corrections

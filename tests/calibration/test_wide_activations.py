@@ -1,5 +1,6 @@
 """The choice of activations with 16 bits, and the graph that is written."""
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,15 @@ import pytest
 from onnx import numpy_helper
 
 from calibration.collect import collect, images_observed
+from calibration.corrections.wide import WideActivations
 from calibration.metrics import closeness
+from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.produce import Produced, produce
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
-from calibration.wide_activations import wide_tensors
+from calibration.wide_activations import Enough, wide_tensors
 from calibration.wide_candidates import candidates
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
@@ -27,10 +30,13 @@ PLAIN, WIDE, WIDEST = (QuantRecipe.parse(f"w8a8_asym_mse{word}_bc") for word in 
 
 @pytest.fixture(scope="module")
 def made(varied_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Produced]:
+    """Of a network that keeps its class in 8 bits too: `wide` is told that this is not enough."""
     found = {}
-    for recipe in (PLAIN, WIDE, WIDEST):
-        folder = tmp_path_factory.mktemp(recipe.name)
-        found[recipe.name] = produce(varied_model, lambda: [pictures(48, SHAPE)], recipe, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WideActivations, "agreement", inf)
+        for recipe in (PLAIN, WIDE, WIDEST):
+            folder = tmp_path_factory.mktemp(recipe.name)
+            found[recipe.name] = produce(varied_model, lambda: [pictures(48, SHAPE)], recipe, folder)
     return found
 
 
@@ -91,15 +97,28 @@ def test_tensors_that_tables_or_moves_have_to_do_with_stay_narrow(varied_model: 
 
 def test_costs_stay_within_the_budget(varied_model: Path) -> None:
     graph = OnnxGraph.load(varied_model)
-    placement, images = place(graph, WIDE), pictures(16, SHAPE)
-    ranges = collect(varied_model, [images], PLAIN).tensors
-    counts = [
-        len(wide_tensors(graph, placement, ranges, [images], lambda _: None, budget))
-        for budget in (0.0, 0.02, 0.3, 100.0)
-    ]
+    able = set(candidates(graph, place(graph, WIDE)))
+    counts = [len(_chosen(graph, varied_model, Enough(budget, inf))) for budget in (0.0, 0.02, 0.3, 100.0)]
     assert counts == sorted(counts)
     assert counts[0] == 0
-    assert counts[1] < counts[2] < counts[3] <= len(set(candidates(graph, placement)))
+    assert counts[1] < counts[2] < counts[3] <= len(able)
+
+
+def test_no_more_is_taken_than_keeps_enough_classes(varied_model: Path) -> None:
+    """With grids so coarse that classes change."""
+    graph = OnnxGraph.load(varied_model)
+    shares = (0.0, 0.9, 0.99, 0.999, inf)
+    counts = [len(_chosen(graph, varied_model, Enough(100.0, share), coarser=500.0)) for share in shares]
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert any(0 < count < counts[-1] for count in counts)
+
+
+def _chosen(graph: OnnxGraph, model: Path, enough: Enough, coarser: float = 1.0) -> tuple[str, ...]:
+    images = pictures(16, SHAPE)
+    found = collect(model, [images], PLAIN).tensors
+    ranges = {name: Range(coarser * one.low, coarser * one.high) for name, one in found.items()}
+    return wide_tensors(graph, place(graph, WIDE), ranges, [images], lambda _: None, enough)
 
 
 def test_a_layer_whose_sums_could_leave_int32_reads_8_bits(varied_model: Path) -> None:

@@ -66,7 +66,7 @@ def coarse(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _within(model: Path, folder: Path, scheme: Scheme, max_drop: float) -> PrecisionMix:
     recipe = QuantRecipe(scheme)
     made = produce(model, lambda: [IMAGES], recipe, folder)
-    noise = noise_alone(made, recipe, lambda: [IMAGES])
+    noise = noise_alone(made, recipe, lambda: [IMAGES], reads_wide=True)
     labels = logits(model, [IMAGES]).argmax(axis=1)
     goal = Goal(lambda: [IMAGES], labels, _plain_drop, max_drop)
     return quantize_within(made, recipe, goal, noise, folder / "mixed.onnx")
