@@ -17,7 +17,7 @@ ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
 WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 68
+NOT_FOLLOWED = 67
 """Advice outside errors that no test follows yet. It may only fall."""
 DESCRIBING = {"help", "prog", "description"}
 """Arguments that say what an option or a command is."""
@@ -145,7 +145,7 @@ def _is_followed(message: str, followed: set[str]) -> bool:
     """Whether a test has words of it, its fixed words, or all of it with something put in."""
     advice = ADVICE.split(message, maxsplit=1)[-1]
     parts = [part.strip() for part in advice.split("\n") if len(part) > LONG]
-    filled = re.compile(".+".join(re.escape(part) for part in message.split("\n")))
+    filled = re.compile(".*".join(re.escape(part) for part in re.split(r"\n|\{\w+\}", message)))
     return any(
         one in message or filled.fullmatch(one) or any(part in one for part in parts) for one in followed
     )

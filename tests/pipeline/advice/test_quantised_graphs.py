@@ -94,7 +94,7 @@ def without_quantised_weights(path: Path) -> Callable[[], object]:
     return lambda: path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("way", ["quantised first", "the float network"])
+@pytest.mark.parametrize("way", ["quantised first", "float"])
 def test_weights_that_are_quantised_or_the_float_network_help(way: str, theirs: Path) -> None:
     given = [theirs]
     quantise = without_quantised_weights(theirs)
