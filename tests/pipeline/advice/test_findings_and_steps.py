@@ -16,6 +16,7 @@ from pipeline.errors import CheckpointError
 from pipeline.models.keras import read_keras
 from pipeline.models.weights.content import read_content
 from pipeline.progress import Silent
+from pipeline.readiness import findings
 from pipeline.report.gates import drop_gate
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.next_steps import with_next_step
@@ -112,6 +113,16 @@ def test_keeping_a_picture_in_one_class_helps(tmp_path: Path) -> None:
     assert advice.endswith(". Keep each in one.")
     copy.unlink()
     assert finding(folder, "evaluation") == (True, "")
+
+
+def test_another_folder_for_outputs_helps(tmp_path: Path) -> None:
+    def disk(out: Path) -> tuple[bool | None, str]:
+        (found,) = (one for one in findings(out) if one.what.startswith("disk"))
+        return found.fine, found.advice
+
+    (tmp_path / "file").touch()
+    assert disk(tmp_path / "file" / "out") == (False, "choose another folder with --out")
+    assert disk(tmp_path / "out")[1] != "choose another folder with --out"
 
 
 OTHERS = {
