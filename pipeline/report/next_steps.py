@@ -16,6 +16,11 @@ from pipeline.report.sections.end_to_end import steps
 RUNS_FOR = {"p50_ms": 6, "p90_ms": 36, "p99_ms": 368}
 """With fewer runs no order statistic bounds the quantile from above: 1 - q**n < 97.5 %."""
 
+FASTER = (
+    "Set threads under [latency], such as threads = 2, or take a smaller network or input"
+    " (resnet18-narrow2-128px)."
+)
+
 
 def with_next_step(gate: Gate, accuracy: Accuracy | PixelAccuracy, whole: EndToEnd | None) -> Gate:
     """Return a gate that says what to do next; one that passes as it is."""
@@ -77,8 +82,8 @@ def _to_pass(gate: Gate, accuracy: Accuracy | PixelAccuracy, whole: EndToEnd | N
         return _to_be_faster(gate, whole)
     if gate.name == SPEED:
         return (
-            "`edgec tune` tries other blocks for the layers named here; a network without them, or more"
-            " --threads, may be faster."
+            "`edgec tune` tries other blocks for the layers named here; a network without them, or"
+            " threads = 2 under [latency], may be faster."
         )
     if gate.name == "min_top1" and isinstance(accuracy, Accuracy) and 100 * accuracy.top1.fp32 < gate.limit:
         fp32 = figures.percent(accuracy.top1.fp32)
@@ -97,9 +102,9 @@ def _to_be_faster(gate: Gate, whole: EndToEnd | None) -> str:
         advice = {
             "decode": "Send smaller pictures, or frames that are not compressed.",
             "resize and crop": "Send smaller pictures.",
-        }.get(name, "Take more --threads, or a smaller network or input (resnet18-narrow2-128px).")
+        }.get(name, FASTER)
         return f"Most of the time is for {name}: {share}. {advice}"
-    return "Take more --threads, or a smaller network or input (resnet18-narrow2-128px)."
+    return FASTER
 
 
 def _to_mean_something(gate: Gate, accuracy: Accuracy | PixelAccuracy) -> str:

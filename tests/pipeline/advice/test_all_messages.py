@@ -17,7 +17,7 @@ ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
 WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 66
+NOT_FOLLOWED = 65
 """Advice outside errors that no test follows yet. It may only fall."""
 DESCRIBING = {"help", "prog", "description"}
 """Arguments that say what an option or a command is."""

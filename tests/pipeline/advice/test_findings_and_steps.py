@@ -11,20 +11,24 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.config import BuildConfig, load_config
 from pipeline.data_readiness import data_findings
 from pipeline.errors import CheckpointError
 from pipeline.models.keras import read_keras
 from pipeline.models.weights.content import read_content
+from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.readiness import findings
+from pipeline.report.from_measurement import latency_of
 from pipeline.report.gates import drop_gate
+from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.next_steps import with_next_step
 from targets.base import Origin
 from targets.runtime.preprocess import ImageError, decode
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import class_folders, write_folder
-from tests.pipeline.report.samples import accuracy
+from tests.pipeline.report.samples import accuracy, measurement
 from tests.targets.runtime import bomb_pictures
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -170,3 +174,16 @@ def test_as_many_images_as_the_next_step_names_decide_a_gate() -> None:
     more = accuracy(images=80 + int(found[1].replace(",", "")), noise=0.1)
     assert drop_gate(more.top1, 1.0, Origin.HOST).verdict is not Verdict.INCONCLUSIVE
     assert drop_gate(few.top1, float(found[3]), Origin.HOST).verdict is Verdict.PASS
+
+
+def test_more_threads_and_a_smaller_network_are_settings_of_a_build() -> None:
+    """It named --threads, which no command that builds has."""
+    latency = latency_of(measurement(milliseconds=5.0, runs=500), Origin.HOST, threads=1)
+    (gate,) = LatencyLimits(p90_ms=1.0, judge="model").gates(latency, None)
+    said = with_next_step(gate, accuracy(), None).next_step
+    assert said.startswith("Set threads under [latency], such as threads = 2, or take a smaller network")
+    found = re.fullmatch(r".*such as threads = (\d), .* \(([\w-]+)\)\.", said)
+    assert found is not None
+    chosen = load_config(BuildConfig, None, {"latency.threads": int(found[1]), "model": found[2]})
+    assert chosen.latency.threads == 2
+    assert find_model(str(chosen.model)).name == found[2]
