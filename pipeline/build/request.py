@@ -85,7 +85,10 @@ class Request:
 
     @cached_property
     def calibration(self) -> Split:
-        """The images to calibrate with, none of them an evaluation image; empty if the model is quantised."""
+        """The images to calibrate with, none of them an evaluation image; empty if the model is quantised.
+
+        They are mixed, since some of calibration's methods read the first images only.
+        """
         if self.is_quantised:
             return self.evaluation.none("calibration")
         settings = self.config.calibration
@@ -98,7 +101,7 @@ class Request:
             )
         if len(filled) < settings.images:
             self._say(f"calibrate: only {len(filled)} images, {settings.images} were asked for")
-        return filled
+        return filled.mixed(settings.seed)
 
     @cached_property
     def tuning(self) -> Split:

@@ -135,6 +135,13 @@ class Split:
             )
         return self.subset(np.sort(stratified_order(self.labels, seed)[:count]))
 
+    def mixed(self, seed: int = 0) -> "Split":
+        """Return all samples in an order whose every beginning has the classes in proportion.
+
+        Data sets lie class after class. Whoever reads only the first images would see some classes only.
+        """
+        return self.subset(stratified_order(self.labels, seed))
+
     def batches(
         self,
         preprocessing: Preprocessing,

@@ -27,3 +27,13 @@ def test_a_class_that_takes_two_lines_of_a_list_is_refused(name: str, tmp_path: 
     config = BuildConfig(model="resnet18", checkpoint=tmp_path / "weights.pt", data=tmp_path / "data")
     with pytest.raises(DataError, match="has a line break or another control character"):
         Request(config, Silent())
+
+
+def test_the_first_calibration_images_have_all_classes(tmp_path: Path) -> None:
+    """Folders lie class after class, and some methods read only the first images."""
+    write_folder(tmp_path / "data", class_folders(calibration=40, test=4))
+    (tmp_path / "weights.pt").write_bytes(b"read later")
+    config = BuildConfig(model="resnet18", checkpoint=tmp_path / "weights.pt", data=tmp_path / "data")
+    labels = Request(config, Silent()).calibration.labels.tolist()
+    assert sorted(labels[: len(labels) // 2]) == sorted(labels[len(labels) // 2 :])
+    assert len(set(labels)) > 1

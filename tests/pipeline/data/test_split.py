@@ -185,3 +185,15 @@ def test_a_picture_in_two_classes_is_named_and_one_that_is_twice_in_its_class_is
         " Keep each in one."
     )
     assert split.subset([0, 1, 2, 3]).in_two_classes() == ""
+
+
+def test_every_beginning_of_a_mixed_split_has_all_classes_in_proportion() -> None:
+    """Data sets lie class after class; some methods read the first images only."""
+    labels = np.repeat([0, 1, 2], [40, 20, 20])
+    images = PixelImages("pixels.npy", np.zeros((80, 4, 4, 1), np.uint8), labels)
+    split = Split("calibration", ("ash", "birch", "cedar"), images, np.arange(80))
+    mixed = split.mixed(seed=3)
+    assert sorted(mixed.indices) == list(range(80))
+    for count in (8, 20, 40, 60):
+        found = np.bincount(mixed.labels[:count], minlength=3)
+        assert np.abs(found - count * np.array([0.5, 0.25, 0.25])).max() <= 1

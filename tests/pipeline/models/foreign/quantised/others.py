@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,26 @@ def by_onnxruntime(
     kind: type[nn.Module], folder: Path, opset: int = 17, prepared: bool = True, **settings: object
 ) -> Path:
     """Quantise a network of `networks` with `quantize_static`, `prepared` for that as onnxruntime advises."""
-    logging.getLogger().setLevel(logging.ERROR)  # it warns of what it does by itself
     export(make(kind), folder / "float.onnx", opset)
     before = folder / "float.onnx"
-    if prepared:
-        quant_pre_process(str(before), str(folder / "before.onnx"), skip_symbolic_shape=True)
-        before = folder / "before.onnx"
-    quantize_static(before, folder / "theirs.onnx", _Calibration(), **settings)
+    with _without_warnings():
+        if prepared:
+            quant_pre_process(str(before), str(folder / "before.onnx"), skip_symbolic_shape=True)
+            before = folder / "before.onnx"
+        quantize_static(before, folder / "theirs.onnx", _Calibration(), **settings)
     return folder / "theirs.onnx"
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """onnxruntime warns of what it does by itself. Other tests of this process read their warnings."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def model_of(path: Path, **said: object) -> ForeignModel:
