@@ -17,6 +17,7 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
         ("w8a8_asym_mse_wmse_obq_bc", 5),
         ("w8a8_asym_mse_eq_wmse_obq_bc", 9),
         ("w8a8_asym_mse_eq_sens_wmse_obq_bc", 12),
+        ("w8a8_asym_mse_eq_sens_wide_wmse_obq_bc", 14),
         ("w8a8_asym_kl_bc", 4),
         ("w8a8_asym_pct_wmse_obq_bc", 5),
         ("w8a8_asym_mse_eq_wmse_obq_bc_ada", 50),
