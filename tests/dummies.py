@@ -144,14 +144,14 @@ class ShrinkKernel(RowKernel):
     def function(self, name):
         k, lanes = self.emitter(), self.isa.lanes
         requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
-        zero = tirx.const(0, "int32") - k.load(k.ints, 0)
+        offset = k.let(k.load(k.ints, 0))
         nothing, limit = (splat(tirx.const(number, "float32"), lanes) for number in (0, self.limit))
         with k.items() as row:
             for column, channel, vectors in blocks(k, self.width, self.channels, lanes):
                 x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
                 values = []
-                for value in centred(k, self.isa, k.x, x, places[0], zero):
+                for value in centred(k, self.isa, k.x, x, places[0], offset):
                     small = tirx.And(value <= limit, value >= nothing - limit)
                     values.append(tirx.Select(small, nothing, value * requantise.multiplier(k, 0)))
                 requantise.store(k, y, places[1], values)
