@@ -1,8 +1,6 @@
 """The default recipe, chosen by a rule from the operators of the network."""
 
-import onnx
-
-from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.onnx_graph import OnnxGraph, is_grouped
 from calibration.recipe import QuantRecipe
 from calibration.scheme import Scheme
 
@@ -22,10 +20,6 @@ def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool) -> QuantR
     ranges of least error at the logits, scales and rounding that depend on the layer's inputs, and where
     the target `reads_wide` activations, 16 bits for those that need them most.
     """
-    if not any(map(_is_grouped, graph.nodes)):
+    if not any(map(is_grouped, graph.nodes)):
         return usual
     return (WIDE_FOR_GROUPED if reads_wide else FOR_GROUPED)[usual.scheme]
-
-
-def _is_grouped(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and attribute(node, "group", 1) > 1

@@ -8,7 +8,7 @@ from math import prod
 import onnx
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.onnx_graph import OnnxGraph, is_grouped
 from calibration.placement import Placement
 from calibration.tensor_sizes import tensor_sizes
 
@@ -51,11 +51,11 @@ class LayerCosts:
 
     def _layer(self, node: onnx.NodeProto) -> float:
         """A layer in 8 bits."""
-        return self._multiplications(node) * (DEPTHWISE if _is_grouped(node) else 1.0)
+        return self._multiplications(node) * (DEPTHWISE if is_grouped(node) else 1.0)
 
     def _more(self, node: onnx.NodeProto) -> float:
         """What a layer takes longer that reads 16 bits."""
-        return self._multiplications(node) * (DEPTHWISE_WIDE if _is_grouped(node) else MULTIPLIED_WIDE)
+        return self._multiplications(node) * (DEPTHWISE_WIDE if is_grouped(node) else MULTIPLIED_WIDE)
 
     def _multiplications(self, node: onnx.NodeProto) -> float:
         weight = self.graph.constant(node.input[1])
@@ -69,7 +69,3 @@ class LayerCosts:
         if not shape or not all(shape):
             raise ModelError(f"the size of {tensor!r} is not known before the network runs")
         return prod(shape)
-
-
-def _is_grouped(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and attribute(node, "group", 1) > 1

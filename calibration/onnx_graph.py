@@ -130,6 +130,11 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:  # n
     return default
 
 
+def is_grouped(node: onnx.NodeProto) -> bool:
+    """Whether it is a convolution whose outputs read some of the input channels: grouped or depthwise."""
+    return node.op_type == "Conv" and attribute(node, "group", 1) > 1
+
+
 def set_attribute(node: onnx.NodeProto, name: str, value: object) -> None:
     """Give a node's attribute a value, whether it had one or not."""
     kept = [a for a in node.attribute if a.name != name]

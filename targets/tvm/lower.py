@@ -170,8 +170,6 @@ class Lowering:
     def _winograd(self, op: Conv, layer: WinogradLayer) -> WinogradKernel:
         return WinogradKernel(
             isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
             channels=stored_channels(op.output.channels),
             before=layer.transform,
             transforms=layer.inside,

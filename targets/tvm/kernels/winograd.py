@@ -80,8 +80,6 @@ class WinogradKernel:
     """`channels` as stored. x is what `before` has written or, if `transforms`, what it reads."""
 
     isa: Isa
-    height: int
-    width: int
     channels: int
     before: WinogradInput
     transforms: bool
@@ -184,7 +182,7 @@ class WinogradKernel:
     def _pieces(self, k: Emitter) -> Iterator["_Piece"]:
         """Emit loops over this call's pieces."""
         before = 0
-        for piece in cut(self.tiling.tiles, self.pieces.together):
+        for piece in self.pieces.cuts:
             after = before + piece.count
             shared = self.pieces.by_tiles
             with k.items_between(before, after) if shared else k.loop(piece.count, before) as number:
@@ -234,8 +232,7 @@ class WinogradKernel:
         self, k: Emitter, memory: "_Memory", piece: "_Piece", channel: Expr, following: "_Following"
     ) -> None:
         """For each point, a matrix of tiles and input channels times one of input and output channels."""
-        turns = sum(one.count for one in cut(self.tiling.tiles, self.pieces.together))
-        ahead = Ahead.plan(self._slice_bytes, (turns, self.tile.points))
+        ahead = Ahead.plan(self._slice_bytes, (self.pieces.count, self.tile.points))
         ahead.emit(k, 0, following.weights, following.turn)
         rows, columns = self.tiling.rows.point_runs(), self.tiling.columns.point_runs()
         for down, right in product(rows, columns):

@@ -7,6 +7,7 @@ to the same cache lines: there a work item is a part of the tiles, with all chan
 from dataclasses import dataclass
 
 from targets.tvm.kernels.word_products import BLOCK, WordProducts
+from targets.tvm.tile import Cut, cut
 
 _SUMS = 128 << 10
 """Bytes of sums that are transformed back together."""
@@ -30,7 +31,17 @@ class TilePieces:
     @property
     def items(self) -> int:
         """Work items: blocks of channels, or parts of the tiles."""
-        return -(-self.tiles // self.together) if self.by_tiles else self.channels // BLOCK
+        return self.count if self.by_tiles else self.channels // BLOCK
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """The tiles in pieces."""
+        return cut(self.tiles, self.together)
+
+    @property
+    def count(self) -> int:
+        """How many pieces there are."""
+        return sum(piece.count for piece in self.cuts)
 
     @property
     def together(self) -> int:

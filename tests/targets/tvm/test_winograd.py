@@ -159,7 +159,7 @@ def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
     tiling = Tiling.cover(kernel.tile, 300, 300, shorter=False)
     before = replace(kernel.before, tiling=tiling, channels=MOST_INPUTS)
-    assert replace(kernel, height=300, width=300, before=before, transforms=False).stack <= 1 << 20
+    assert replace(kernel, before=before, transforms=False).stack <= 1 << 20
     assert kernel.transforms
     assert kernel.stack <= 1 << 20
 
