@@ -13,7 +13,8 @@ from targets.tvm.conv_constants import (
     stored_multiplier,
 )
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
+from targets.tvm.kernels.depthwise import choose_block, chunks
+from targets.tvm.kernels.depthwise_window import TapBlock, TapWindow, window_plan
 from targets.tvm.kernels.dot import tap_step
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.tap_plan import NO_TAP

@@ -42,7 +42,7 @@ def tap_step(isa: Isa, channels: int) -> TapStep:
         case DotInstruction.VPMADDWD:
             return TwoWords(channels)
         case DotInstruction.SDOT | DotInstruction.SMMLA:
-            return FourBytes(channels, signed=True)
+            return FourBytes(channels, signed=True, columns=2, parts=1)
         case DotInstruction.SMULL:
             return TwoPairs(channels)
         case _:

@@ -42,11 +42,17 @@ class TapStep(ABC):
     rows: int
     columns: int
     """Largest blocks of results that were the fastest: in larger ones LLVM moves sums to the stack."""
+    parts: int
+    """Registers of sums of a result that are computed together; 0: all, column by column."""
 
     @property
     def lanes(self) -> int:
         """int32 in a register of sums."""
         return self.channels // PARTS
+
+    def operands(self, rows: int) -> int:  # noqa: ARG002 -- the same for all
+        """How many operands so many rows are, when they are interleaved."""
+        return PARTS
 
     @abstractmethod
     def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
@@ -87,6 +93,7 @@ class FourBytes(TapStep):
     products: int = 4
     rows: int = 2
     columns: int = 3
+    parts: int = 0
     signed: bool = False
 
     def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
@@ -119,6 +126,7 @@ class TwoWords(TapStep):
     products: int = 8
     rows: int = 3
     columns: int = 2
+    parts: int = 0
 
     def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
         """Bytes, then with zeros."""
@@ -147,6 +155,11 @@ class TwoPairs(TapStep):
     products: int = 12
     rows: int = 2
     columns: int = 2
+    parts: int = 2
+
+    def operands(self, rows: int) -> int:
+        """Two for each pair of rows."""
+        return 2 * -(-rows // 2)
 
     def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
         """The rows of each pair: eight channels, and the next eight."""
