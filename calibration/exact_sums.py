@@ -14,24 +14,23 @@ EXACT_IN_FLOAT32 = 1 << 24
 EXACT_IN_FLOAT64 = 1 << 53
 
 
-def exact_products(rows: NDArray[np.float32], reach: int) -> NDArray[np.int64]:
-    """int64 [G, D, D]: the sum over n of the outer products of `rows` [n, G, D] with themselves.
+def add_products(
+    found: NDArray[np.int32] | NDArray[np.int64], rows: NDArray[np.float32], reach: int
+) -> None:
+    """Add to `found` [G, D, D] the sum over n of the outer products of `rows` [n, G, D] with themselves.
 
-    The rows are integers of at most `reach` in magnitude.
+    The rows are integers of at most `reach` in magnitude. `found` has room for all that is added to it.
     """
     fits = reach * reach <= EXACT_IN_FLOAT32 // 64  # else blocks would be too short to be fast
     dtype, limit = (np.float32, EXACT_IN_FLOAT32) if fits else (np.float64, EXACT_IN_FLOAT64)
-    _, groups, width = rows.shape
-    found = np.zeros((groups, width, width), np.int64)
     block = limit // (reach * reach)
     for start in range(0, len(rows), block):
         part: NDArray[Any] = rows[start : start + block].astype(dtype, copy=False)
-        if groups == 1:
-            found[0] += (part[:, 0].T @ part[:, 0]).astype(np.int64)
+        if len(found) == 1:
+            found[0] += (part[:, 0].T @ part[:, 0]).astype(found.dtype)
         else:
             by_group = part.transpose(1, 0, 2)
-            found += (by_group.transpose(0, 2, 1) @ by_group).astype(np.int64)
-    return found
+            found += (by_group.transpose(0, 2, 1) @ by_group).astype(found.dtype)
 
 
 def exact_sum(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:

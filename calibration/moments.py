@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError
-from calibration.exact_sums import exact_products, exact_sum
+from calibration.exact_sums import add_products, exact_sum
 from calibration.grid import ActivationGrid
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
@@ -190,7 +190,7 @@ class InputSums:
         some = _patches(self._windows(codes)) - np.float32(self._middle)
         some = some.reshape(len(some), *self.sampled_sum.shape)
         self.sampled_sum += exact_sum(some, 0).astype(np.int64)
-        self._add_products(exact_products(some, self._reach), len(some))
+        add_products(self._with_room(self.products, len(some)), some, self._reach)
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` has seen of the same layer."""
@@ -198,15 +198,19 @@ class InputSums:
         self.float_sum += other.float_sum
         self.quantized_sum += other.quantized_sum
         self.sampled_sum += other.sampled_sum
-        if other.products is not None:
-            self._add_products(other.products, other.sampled)
+        if self.products is not None and other.products is not None:
+            products = self._with_room(self.products, other.sampled)
+            products += other.products.astype(products.dtype, copy=False)
 
-    def _add_products(self, products: NDArray[np.int32] | NDArray[np.int64], samples: int) -> None:
-        assert self.products is not None  # noqa: S101 -- the same layer, with the same covariance
+    def _with_room(
+        self, products: NDArray[np.int32] | NDArray[np.int64], samples: int
+    ) -> NDArray[np.int32] | NDArray[np.int64]:
+        """The products, held so that those of so many more samples can be added."""
         self.sampled += samples
         if self.sampled * self._reach**2 > np.iinfo(np.int32).max:
-            self.products = self.products.astype(np.int64)
-        self.products += products.astype(self.products.dtype)
+            products = products.astype(np.int64, copy=False)
+        self.products = products
+        return products
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import calibration.activations
 from calibration.collect import collect
-from calibration.exact_sums import exact_products
+from calibration.exact_sums import add_products
 from calibration.find_parameters import find_parameters
 from calibration.grid import ActivationGrid
 from calibration.moments import InputMoments, InputSums, sum_inputs
@@ -25,12 +25,15 @@ SIZE = (12, 12, 3)
 IMAGES = pictures(24, SIZE)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("reach", [127, 128, 255, 1 << 15])
-def test_products_are_those_of_integers_where_floats_would_round(reach: int) -> None:
-    rows = np.random.default_rng(reach).integers(reach // 2, reach + 1, (1500, 2, 3))
+def test_products_are_those_of_integers_where_floats_would_round(reach: int, groups: int) -> None:
+    rows = np.random.default_rng(reach).integers(reach // 2, reach + 1, (1500, groups, 3))
     rows[0] = -reach
-    found = exact_products(rows.astype(np.float32), reach)
-    np.testing.assert_array_equal(found, np.einsum("ngi,ngj->gij", rows, rows))
+    before = np.full((groups, 3, 3), (1 << 24) + 1)
+    found = before.astype(np.int64 if reach > 255 else np.int32)
+    add_products(found, rows.astype(np.float32), reach)
+    np.testing.assert_array_equal(found, before + np.einsum("ngi,ngj->gij", rows, rows))
 
 
 @pytest.fixture(scope="module")
