@@ -38,6 +38,14 @@ _HOT = 0.9999
 
 def blocks_of_an_inference(engine: Path, cpu: str, images: NDArray[np.uint8]) -> Counter[str]:
     """How often each block, by its bytes, runs in one inference. Raises EngineError."""
+    found = Counter[str]()
+    for (_, code), count in placed_blocks(engine, cpu, images).items():
+        found[code] += count
+    return found
+
+
+def placed_blocks(engine: Path, cpu: str, images: NDArray[np.uint8]) -> Counter[tuple[int, str]]:
+    """How often each block, by its address and bytes, runs in one inference. Raises EngineError."""
     with tempfile.TemporaryDirectory() as folder:
         plugin = Path(folder) / "blocks.so"
         source = Path(__file__).parent / "count_blocks.c"
@@ -49,14 +57,14 @@ def blocks_of_an_inference(engine: Path, cpu: str, images: NDArray[np.uint8]) ->
     return two - one  # an inference like another; what runs only once, to load, is in both
 
 
-def _run(engine: Path, cpu: str, plugin: Path, images: NDArray[np.uint8]) -> Counter[str]:
+def _run(engine: Path, cpu: str, plugin: Path, images: NDArray[np.uint8]) -> Counter[tuple[int, str]]:
     command = [QEMU, "-cpu", cpu, "-plugin", str(plugin), str(engine.resolve()), "logits", "--threads", "1"]
     done = subprocess.run(command, input=images.tobytes(), capture_output=True, check=False)
     if done.returncode:
         raise EngineError(f"{engine} failed in the emulator: {done.stderr[-500:].decode(errors='replace')}")
-    found = Counter[str]()
-    for count, code in re.findall(rb"^block (\d+) ([0-9a-f]+)$", done.stderr, re.MULTILINE):
-        found[code.decode()] += int(count)
+    found = Counter[tuple[int, str]]()
+    for count, at, code in re.findall(rb"^block (\d+) ([0-9a-f]+) ([0-9a-f]+)$", done.stderr, re.MULTILINE):
+        found[int(at, 16), code.decode()] += int(count)
     return found
 
 
@@ -69,7 +77,7 @@ def cycles(blocks: Counter[str], isa: Isa) -> float:
             break
         hot.append(code)
         seen += count * _length(code)
-    costs = _costs(list(_assembly(hot, isa)), isa)
+    costs = _costs(list(disassembled(hot, isa)), isa)
     looked_at = sum(blocks[code] * cost for code, cost in zip(hot, costs, strict=True))
     return looked_at * total / seen
 
@@ -78,7 +86,7 @@ def _length(code: str) -> int:
     return len(code) // 8
 
 
-def _assembly(blocks: Sequence[str], isa: Isa) -> Iterator[list[str]]:
+def disassembled(blocks: Sequence[str], isa: Isa) -> Iterator[list[str]]:
     """The instructions of each block, as llvm-mc writes them."""
     words = [code[at : at + 8] for code in blocks for at in range(0, len(code), 8)]
     text = "\n".join(" ".join(f"0x{word[at : at + 2]}" for at in (6, 4, 2, 0)) for word in words)
