@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cpu_peers import build
 from benchmarks.peers.network import CASES
+from benchmarks.peers.peer_build import build
 from targets.errors import EngineError
 from targets.reach.emulator import QEMU
 from targets.runtime.zig import run_zig
@@ -124,7 +124,7 @@ def main() -> None:
     release = " ".join(re.findall(r"LLVM version \S+", version))
     print(f"{date.today()}, {isa.name}, one thread, llvm-mca's Cortex-A76, {release}")
     for model in options.models:
-        case = build(CASES[model], (), options.folder)
+        case = build(CASES[model], (), options.folder).place
         engine = case / f"{isa.name}.engine"
         compile_engine(case / "model.int8.onnx", isa, engine)
         blocks = blocks_of_an_inference(engine, EMULATED[isa.name], np.load(case / "pixels.npy"))

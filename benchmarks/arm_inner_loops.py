@@ -11,8 +11,8 @@ the summary.
 import argparse
 from pathlib import Path
 
-from benchmarks.cpu_peers import build
 from benchmarks.peers.network import CASES
+from benchmarks.peers.peer_build import build
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from targets.tvm.tuning.assembly import dots_a_cycle, inner_loops
@@ -31,7 +31,7 @@ def main() -> None:
     isa = ISAS["dotprod"]
     for model in options.models:
         shares = []
-        graph = import_graph(build(CASES[model], (), options.folder) / "model.int8.onnx")
+        graph = import_graph(build(CASES[model], (), options.folder).place / "model.int8.onnx")
         for one in convolutions(graph, isa):
             shape, tile = one.shape, one.kernel.tile
             if shape.channels < options.channels:

@@ -23,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cpu_peers import PEERS, build
 from benchmarks.peers.network import CASES
+from benchmarks.peers.peer_build import build
+from benchmarks.peers.peer_engine import PEERS
 from targets.errors import EngineError
 from targets.reach.instructions import build_plugin, count_executed, instructions_per_inference
 from targets.runtime.zig import run_zig
@@ -205,9 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plugin = Path(scratch) / "count.so"
         build_plugin(plugin)
         for name in options.models:
-            case = build(CASES[name], peers, options.folder)
+            built = build(CASES[name], peers, options.folder)
+            able = [peer.name for peer in built.peers]
             for cpu in options.cpus:
-                print(row(case, options.peers, home, CPUS[cpu], plugin), flush=True)
+                print(row(built.place, able, home, CPUS[cpu], plugin), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from targets.tvm import sharing
 from targets.tvm.floats.calls import FloatCall
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
+from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import Layout
 from targets.tvm.program import Fill, Kernel, Program, Step
 
@@ -98,7 +99,8 @@ def _row(step: Step, piece: int, edge: int, names: dict[Kernel | FloatCall, str]
 def _piece(step: Step, isa: Isa) -> int:
     """Work items that a thread takes at a time; 0 where it is to take its share at once."""
     piece = _PIECE * inner_step(isa).products * isa.lanes
-    return max(1, step.kernel.items * piece // step.macs) if step.macs >= _PIECES * piece else 0
+    least = step.kernel.pieces.least if isinstance(step.kernel, WinogradKernel) else 1
+    return max(least, step.kernel.items * piece // step.macs) if step.macs >= _PIECES * piece else 0
 
 
 def _edge(now: tuple[Step, int], following: tuple[Step, int]) -> int:

@@ -66,7 +66,8 @@ class ConvShape:
     `channels` as stored, `granules` a run, `runs` a pixel.
     `group`: output channels that share an input window; a block must not mix windows. `overlap`: how many
     taps that are read together need neighbouring pixels. `paired`: two rows lie beside each other.
-    `split`: top bits of bytes are multiplied by themselves.
+    `split`: top bits of bytes are multiplied by themselves. `chained`: blocks of four channels, see
+    `kernels.chained_products`.
     """
 
     height: int
@@ -80,6 +81,7 @@ class ConvShape:
     residual: bool = False
     paired: bool = False
     split: bool = False
+    chained: bool = False
 
     @property
     def row_unit(self) -> int:
@@ -92,4 +94,5 @@ class ConvShape:
         plain = f"{self.height}x{self.width} k{self.channels} g{self.granules}x{self.runs} s{self.stride}"
         group = "" if self.group == self.channels else f" group{self.group}"
         form = (" paired" if self.paired else "") + (" split" if self.split else "")
+        form += " chained" if self.chained else ""
         return plain + group + (" +r" if self.residual else "") + form

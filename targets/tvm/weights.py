@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.tvm.chained_weights import Chained, chained
 from targets.tvm.conv_constants import (
     PackedConv,
     offset_of_bytes,
@@ -15,7 +16,7 @@ from targets.tvm.conv_constants import (
     stored_multiplier,
 )
 from targets.tvm.excess_weights import without_excess
-from targets.tvm.isa import Isa
+from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
 from targets.tvm.kernels.inner_step import pack
@@ -83,7 +84,8 @@ class Groups:
 class ConvGeometry:
     """How a convolution is blocked: how its windows are read, by blocks of which size.
 
-    `order`: the columns of the kernel that are read together, in the order in which they are.
+    `order`: the columns of the kernel that are read together, in the order in which they are. `chained`: the
+    order of granules, where each block of channels has its own.
     """
 
     windows: WindowRuns
@@ -91,6 +93,7 @@ class ConvGeometry:
     groups: Groups
     tile: Tile
     shape: ConvShape
+    chained: Chained | None = None
 
     @property
     def before(self) -> PairKernel | WidenKernel | SplitBytes | None:
@@ -121,7 +124,19 @@ def dense_waste(op: Conv, x: Layout, isa: Isa) -> float:
 
 
 def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
-    """Decide how a convolution is blocked.
+    """Decide how a convolution is blocked."""
+    plain = _geometry(op, x, isa)
+    if isa.dot is not DotInstruction.SMULL or op.groups > 1 or plain.windows.gather:
+        return plain
+    listed = _geometry(op, x, isa, listed=True)
+    found = chained(_by_granule(op, listed, isa))
+    if not found.is_worth_it:
+        return plain
+    return replace(listed, windows=replace(listed.windows, chains=found.chains), chained=found)
+
+
+def _geometry(op: Conv, x: Layout, isa: Isa, listed: bool = False) -> ConvGeometry:
+    """How a convolution is blocked, with its granules in the same order for all channels or `listed`.
 
     Groups: a block of output channels reads the window of input channels that its groups need, with zero
     weights for channels of other groups.
@@ -135,7 +150,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     wide = None if split else widen(*read)
     inner = inner_step(isa, split=split is not None)
     between, following = _distances(op, x, pairs, split or wide)
-    order = reading_order(kw, op.window.stride[1], dw, window, inner)
+    order = (0,) if listed else reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     contiguous = contiguous and not (x.wide and wide is None)
     run = kw * x.channels if contiguous else window
@@ -160,7 +175,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         split=split,
         low=0 if wide else x.strides.low,
     )
-    shape = _blocked(op, windows, groups, order, inner.granule)
+    shape = replace(_blocked(op, windows, groups, order, inner.granule), chained=listed)
     return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
 
 
@@ -220,10 +235,28 @@ def _distances(
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     """Pack weights by blocks of channels."""
+    channels, windows = stored_channels(op.weight.shape[0]), geometry.windows
+    if geometry.chained:
+        offsets = _granule_offsets(windows, inner_step(isa).granule)
+        packed = geometry.chained.pack(_by_granule(op, geometry, isa), offsets)
+    else:
+        packed = _in_blocks(op, geometry, isa)
+    if windows.split:
+        packed = without_excess(packed, windows, windows.split)
+    offset = CENTRE if op.input.wide and windows.widened else offset_of_bytes(op, isa)
+    return PackedConv(
+        packed,
+        stored_bias(op, channels, offset),
+        stored_multiplier(op, channels),
+        stored_factor(op, channels),
+    )
+
+
+def _in_blocks(op: Conv, geometry: ConvGeometry, isa: Isa) -> NDArray[np.int8]:
+    """Weights [block of channels, run, granule, channel, byte]."""
     channels = stored_channels(op.weight.shape[0])
     dense = _windowed(op, geometry, channels)
-    split = geometry.windows.split
-    inner = inner_step(isa, split=split is not None)
+    inner = inner_step(isa, split=geometry.windows.split is not None)
     if len(geometry.order) > 1:
         padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
     else:
@@ -232,17 +265,20 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
             (channels, geometry.windows.count, -(-run // inner.granule) * inner.granule), np.int8
         )
         padded[:, :, :run] = dense.reshape(*padded.shape[:2], -1)[:, :, :run]
-    block = geometry.tile.vectors * isa.lanes
-    packed = pack(padded, block, inner.granule)
-    if split:
-        packed = without_excess(packed, geometry.windows, split)
-    offset = CENTRE if op.input.wide and geometry.windows.widened else offset_of_bytes(op, isa)
-    return PackedConv(
-        packed,
-        stored_bias(op, channels, offset),
-        stored_multiplier(op, channels),
-        stored_factor(op, channels),
-    )
+    return pack(padded, geometry.tile.vectors * isa.lanes, inner.granule)
+
+
+def _by_granule(op: Conv, geometry: ConvGeometry, isa: Isa) -> NDArray[np.int8]:
+    """Weights [block of channels, granule of the window, channel, byte]."""
+    packed = _in_blocks(op, geometry, isa)
+    return packed.reshape(len(packed), -1, *packed.shape[3:])
+
+
+def _granule_offsets(windows: WindowRuns, granule: int) -> NDArray[np.int64]:
+    """Where the activations of each granule of a window are."""
+    (rows, columns), (down, right) = windows.taps, windows.tap_step
+    runs = np.arange(rows)[:, None] * down + np.arange(columns) * right
+    return (runs.reshape(-1, 1) + np.arange(0, windows.run, granule)).reshape(-1)
 
 
 def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int8]:

@@ -43,7 +43,7 @@ MOST_INPUTS = 512
 """For more input channels, transformed weights could need more of the stack than a thread has."""
 _WORTH = 0.95
 """The estimate has to be below this share: estimates are not more precise."""
-_INSIDE = 96 << 10
+INSIDE = 96 << 10
 """Bytes of transformed inputs that stay in a core's cache; more are shared by the threads."""
 _TRANSFORM = 7.0
 """Instructions for each point of a transform of vectors."""
@@ -54,11 +54,8 @@ class WinogradLayer:
     """How such a convolution is computed."""
 
     transform: WinogradInput
-
-    @property
-    def inside(self) -> bool:
-        """Whether the convolution's kernel transforms its input."""
-        return self.transform.size <= _INSIDE
+    inside: bool
+    """Whether the convolution's kernel transforms its input."""
 
     @property
     def before(self) -> WinogradInput | None:
@@ -72,25 +69,31 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     products = word_products(isa, inputs)
     if products is None or op.groups > 1 or op.real or op.is_wide:
         return None
-    tilings = (tiling(op, tile, products) for tile in _tiles(op, x) if is_exact(op, tile, isa))
+    tilings = (tiling(op, tile, inputs, products) for tile in _tiles(op, x) if is_exact(op, tile, isa))
     costs = {found: winograd_cost(op, found, products) for found in tilings}
     if not costs or min(costs.values()) > _WORTH * direct_cost(op, products):
         return None
     chosen = min(costs, key=lambda found: costs[found])
     reach = op.window.reach(op.output.height, op.output.width)
     kind = PhasesInput if _by_phases(op) else WinogradInput
-    return WinogradLayer(
-        kind(isa=isa, height=chosen.rows.tiles, tiling=chosen, reach=reach, channels=inputs, x=x.strides)
+    transform = kind(
+        isa=isa, height=chosen.rows.tiles, tiling=chosen, reach=reach, channels=inputs, x=x.strides
     )
+    stay = _pieces(op, chosen, inputs, products).weights_stay
+    return WinogradLayer(transform, inside=stay or transform.size <= INSIDE)
 
 
-def tiling(op: Conv, tile: TileFilter, products: WordProducts) -> Tiling:
+def tiling(op: Conv, tile: TileFilter, inputs: int, products: WordProducts) -> Tiling:
     """How tiles cover the map: shorter ones at its end, if all are computed together."""
     even, shorter = (
         Tiling.cover(tile, op.output.height, op.output.width, shorter) for shorter in (False, True)
     )
+    return shorter if _pieces(op, even, inputs, products).is_one else even
+
+
+def _pieces(op: Conv, cover: Tiling, inputs: int, products: WordProducts) -> TilePieces:
     channels = stored_channels(op.output.channels)
-    return shorter if TilePieces(even.tiles, tile.points, channels, products).is_one else even
+    return TilePieces(cover.tiles, cover.tile.points, inputs, channels, products)
 
 
 def _by_phases(op: Conv) -> bool:

@@ -13,6 +13,7 @@ from tvm import tirx
 
 from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.chained_products import ChainedProducts, Chains
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 from targets.tvm.kernels.inner_step import Accumulators, InnerStep, Reads, places
@@ -75,7 +76,11 @@ class ConvKernel:
         """How products are added up."""
         windows = self.windows
         return inner_step(
-            self.isa, windows.chunk, wide=windows.widened is not None, split=windows.split is not None
+            self.isa,
+            windows.chunk,
+            wide=windows.widened is not None,
+            split=windows.split is not None,
+            chained=windows.chains is not None,
         )
 
     @property
@@ -229,9 +234,13 @@ class ConvKernel:
         if self.stay == "pixels":  # then the next layer's weights follow
             size, turns = size * self.channel_blocks, turns * self.channel_blocks
             following = tirx.const(size, "int64")
-        ahead = Ahead.plan(size, (turns, ky * kx, whole))
+        chains = self.windows.chains
+        ahead = Ahead.plan(size, (turns,) if chains else (turns, ky * kx, whole))
         following = k.let(following)
         ahead.emit(k, 0, following, turn)
+        if chains:
+            self._chained(k, chains, ChainedProducts(acc, block, x, offsets, w))
+            return
 
         for ry in k.each(ky, self.unrolled):
             for rx in k.each(kx, self.unrolled):
@@ -247,6 +256,12 @@ class ConvKernel:
                 if rest := self.granules - whole * unroll:
                     at, done = tap + whole * unroll * inner.advance, whole * unroll * granule
                     self._multiply(k, acc, at, reads, weights + done * len(self.windows.spread), rest, block)
+
+    def _chained(self, k: Emitter, chains: Chains, products: ChainedProducts) -> None:
+        """Add up granules in the order of a list, which follows the weights."""
+        channel, lists = products.block.channel, self.channels * self.windows.count * self.granules * 4
+        number = tirx.floordiv(channel, tirx.const(self.isa.lanes, "int64"))
+        products.emit(k, chains, k.let(number * chains.row + lists), add=bool(self.windows.low))
 
     def _unknown(self, turn: Expr) -> Expr:
         """Zero, in a form that LLVM cannot fold where weights are to stay in memory."""

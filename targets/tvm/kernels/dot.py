@@ -4,6 +4,7 @@ from typing import assert_never
 
 from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
+from targets.tvm.kernels.chained_products import ChainedStep
 from targets.tvm.kernels.inner_step import InnerStep
 from targets.tvm.kernels.split_products import SplitStep
 from targets.tvm.kernels.tap_step import FourBytes, TapStep, TwoPairs, TwoWords
@@ -11,15 +12,20 @@ from targets.tvm.kernels.word_products import FusedPairProducts, LaneProducts, P
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
-def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False, split: bool = False) -> InnerStep:
-    """The inner step of an instruction set. `chunk`: see MatrixStep; `wide`: see WordStep; or a SplitStep."""
+def inner_step(
+    isa: Isa, chunk: int = 0, *, wide: bool = False, split: bool = False, chained: bool = False
+) -> InnerStep:
+    """The inner step of an instruction set.
+
+    `chunk`: see MatrixStep; `wide`: see WordStep; or a SplitStep, or a ChainedStep.
+    """
     match isa.dot:
         case DotInstruction.SDOT:
             return LaneDot()
         case DotInstruction.SMMLA:
             return MatrixStep(chunk)
         case DotInstruction.SMULL:
-            return PairwiseStep()
+            return ChainedStep() if chained else PairwiseStep()
         case DotInstruction.VPDPBUSD:
             return ByteStep(isa.lanes)
         case DotInstruction.VPMADDWD:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from targets.tvm.kernels.chained_products import Chains
 from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.split_bytes import SplitBytes
@@ -21,8 +22,8 @@ class WindowRuns:
     rows. `pairs`, `widened` and `split` are kernels that run before, if any: they put rows beside each
     other, make int16 of them, or split bytes into low and top bits. Where they are widened, distances are in
     elements. `group`: output and input channels of a group, and the last input channel from which on a block
-    reads; one group has (channels, 0, 0). `low`: bytes from the high byte of a number to its low byte, if it
-    has one.
+    reads; one group has (channels, 0, 0). `chains`: granules are multiplied in the
+    order of a list. `low`: bytes from the high byte of a number to its low byte, if it has one.
     """
 
     next: Strides
@@ -35,6 +36,7 @@ class WindowRuns:
     pairs: PairKernel | None = None
     widened: WidenKernel | None = None
     split: SplitBytes | None = None
+    chains: Chains | None = None
     low: int = 0
 
     @property

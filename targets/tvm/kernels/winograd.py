@@ -6,7 +6,7 @@ point, and the transform of the results, which become bytes as in other convolut
 are right modulo 2**32; `winograd_layer` proves that the final results fit.
 
 Inputs of small maps are transformed into memory on the stack by each thread: then no thread waits for another
-in between.
+in between. So are those of large maps piece by piece, where the weights of all channels fit beside them.
 """
 
 from collections.abc import Iterator
@@ -68,6 +68,14 @@ class _Place:
 
 
 @dataclass(frozen=True)
+class _Operands:
+    """Where the transformed inputs and the transformed weights begin that are multiplied."""
+
+    inputs: Expr
+    weights: Expr
+
+
+@dataclass(frozen=True)
 class _Following:
     """Where the weights begin that come next, and how many times something was multiplied before."""
 
@@ -106,7 +114,7 @@ class WinogradKernel:
     @property
     def pieces(self) -> TilePieces:
         """Which tiles are computed together."""
-        return TilePieces(self.tiling.tiles, self.tile.points, self.channels, self._products)
+        return TilePieces(self.tiling.tiles, self.tile.points, self.inputs, self.channels, self._products)
 
     @property
     def items(self) -> int:
@@ -133,8 +141,8 @@ class WinogradKernel:
     @property
     def stack(self) -> int:
         """Bytes on the stack."""
-        inputs = self.before.size if self.transforms else 0
-        return self.tile.points * (2 * self._weights + 4 * self._sums) + inputs
+        inputs = self._transformed if self.transforms else 0
+        return 2 * (self._kept_weights + inputs) + 4 * self.tile.points * self._sums
 
     @property
     def _products(self) -> WordProducts:
@@ -144,9 +152,34 @@ class WinogradKernel:
         return found
 
     @property
+    def _plane(self) -> int:
+        """Elements of transformed inputs from one point to the next."""
+        return self.before.plane_of(self.pieces.together) if self.pieces.weights_stay else self.before.plane
+
+    @property
+    def _transformed(self) -> int:
+        """Elements of transformed inputs that are in memory together."""
+        return self.tile.points * self._plane
+
+    @property
     def _weights(self) -> int:
         """Elements of transformed weights from one point to the next."""
         return self.slice * BLOCK + _APART // 2
+
+    @property
+    def _block(self) -> int:
+        """Elements of a block's transformed weights."""
+        return self.tile.points * self._weights
+
+    @property
+    def _kept_weights(self) -> int:
+        """Elements of transformed weights that are in memory together."""
+        return self._block * (self._blocks if self.pieces.weights_stay else 1)
+
+    @property
+    def _blocks(self) -> int:
+        """Blocks of output channels."""
+        return self.channels // BLOCK
 
     @property
     def _sums(self) -> int:
@@ -157,27 +190,49 @@ class WinogradKernel:
         """Generate the TIR."""
         k = Emitter(self.isa.stored)
         memory = _Memory(
-            k.local(self.before.size // 2, "int16") if self.transforms else k.view("x", "int16"),
-            k.local(self.tile.points * self._weights, "int16"),
+            k.local(self._transformed, "int16") if self.transforms else k.view("x", "int16"),
+            k.local(self._kept_weights, "int16"),
             k.local(self.tile.points * self._sums, "uint32"),
         )
+        if self.pieces.weights_stay:
+            self._piece_by_piece(k, memory)
+        else:
+            self._block_by_block(k, memory)
+        return k.function(name)
+
+    def _piece_by_piece(self, k: Emitter, memory: "_Memory") -> None:
+        """All weights first, then each piece of tiles by all blocks of channels."""
+        with k.loop(self._blocks) as block:
+            self._transform_weights(k, memory, k.let(block * self._slice_bytes), k.let(block * self._block))
+        none, after = tirx.const(0, "int64"), tirx.const(self._blocks * self._slice_bytes, "int64")
+        for piece in self._pieces(k):
+            self._transform_inputs(k, memory, piece, piece.first)
+            here = _Piece(piece.number, none, piece.tiles)
+            with k.loop(self._blocks) as block:
+                following = _Following(after, piece.number * self._blocks + block)
+                self._multiply(k, memory, here, _Operands(none, k.let(block * self._block)), following)
+                self._write(k, memory, piece, k.let(block * BLOCK))
+
+    def _block_by_block(self, k: Emitter, memory: "_Memory") -> None:
+        """The weights of a block of channels, then all pieces of tiles by them."""
+        none = tirx.const(0, "int64")
         if self.transforms:
-            self._transform_inputs(k, memory)
-        with k.loop(self.channels // BLOCK) if self.pieces.by_tiles else k.items() as block:
+            for piece in self._pieces(k):
+                self._transform_inputs(k, memory, piece, none)
+        with k.loop(self._blocks) if self.pieces.by_tiles else k.items() as block:
             if self.slice < self.inputs:
                 self._clear(k, memory)
             with k.loop(self.inputs // self.slice) as part:
                 w = k.let((block * self.inputs + part * self.slice) * (self.tile.taps * BLOCK))
-                self._transform_weights(k, memory, w)
+                self._transform_weights(k, memory, w, none)
                 for piece in self._pieces(k):
                     following = _Following(w + self._slice_bytes, piece.number)
-                    self._multiply(k, memory, piece, k.let(part * self.slice), following)
+                    self._multiply(k, memory, piece, _Operands(k.let(part * self.slice), none), following)
                     if self.slice == self.inputs:
                         self._write(k, memory, piece, k.let(block * BLOCK))
             if self.slice < self.inputs:
-                everything = _Piece(tirx.const(0, "int64"), tirx.const(0, "int64"), self.tiling.tiles)
+                everything = _Piece(none, none, self.tiling.tiles)
                 self._write(k, memory, everything, k.let(block * BLOCK))
-        return k.function(name)
 
     def _pieces(self, k: Emitter) -> Iterator["_Piece"]:
         """Emit loops over this call's pieces."""
@@ -190,11 +245,11 @@ class WinogradKernel:
                 yield _Piece(number, first, piece.size)
             before = after
 
-    def _transform_inputs(self, k: Emitter, memory: "_Memory") -> None:
-        """Transform the tiles of this call."""
-        for piece in self._pieces(k):
-            for place in self._places(k, piece):
-                self.before.emit(k, memory.inputs, (place.row, place.column), place.tile)
+    def _transform_inputs(self, k: Emitter, memory: "_Memory", piece: "_Piece", first: Expr) -> None:
+        """Transform the tiles of a piece. The tile `first` is the first in memory."""
+        for place in self._places(k, piece):
+            at = place.row, place.column
+            self.before.emit(k, memory.inputs, at, place.tile, first, self._plane)
 
     def _places(self, k: Emitter, piece: "_Piece") -> Iterator["_Place"]:
         """Emit loops over the tiles of a piece, those of the same filters together."""
@@ -214,7 +269,7 @@ class WinogradKernel:
         with k.loop(self.tile.points * self._sums // lanes) as vector:
             k.store(memory.sums, vector * lanes, splat(tirx.const(0, "uint32"), lanes), lanes)
 
-    def _transform_weights(self, k: Emitter, memory: "_Memory", begin: Expr) -> None:
+    def _transform_weights(self, k: Emitter, memory: "_Memory", begin: Expr, to: Expr) -> None:
         """Weights lie [slice][tap][input and output channels]: the transform is the same for each element."""
         size, columns = self.slice * BLOCK, self.tile.columns.taps
         lanes = gcd(size, 2 * self.isa.lanes)
@@ -226,13 +281,14 @@ class WinogradKernel:
 
             found = transform(k, self.tile.rows.weights, self.tile.columns.weights, load)
             for point, value in enumerate(value for values in found for value in values):
-                k.store(memory.weights, vector * lanes + point * self._weights, value, lanes)
+                k.store(memory.weights, to + vector * lanes + point * self._weights, value, lanes)
 
     def _multiply(
-        self, k: Emitter, memory: "_Memory", piece: "_Piece", channel: Expr, following: "_Following"
+        self, k: Emitter, memory: "_Memory", piece: "_Piece", begin: "_Operands", following: "_Following"
     ) -> None:
         """For each point, a matrix of tiles and input channels times one of input and output channels."""
-        ahead = Ahead.plan(self._slice_bytes, (self.pieces.count, self.tile.points))
+        turns = self.pieces.count * (self._blocks if self.pieces.weights_stay else 1)
+        ahead = Ahead.plan(self._slice_bytes, (turns, self.tile.points))
         ahead.emit(k, 0, following.weights, following.turn)
         rows, columns = self.tiling.rows.point_runs(), self.tiling.columns.point_runs()
         for down, right in product(rows, columns):
@@ -243,15 +299,16 @@ class WinogradKernel:
                 for part in cut(tiles, self._products.places):
                     with k.loop(part.count) as turn:
                         tile = k.let(turn * part.size + part.first)
-                        x = k.let(point * self.before.plane + (piece.first + tile) * self.inputs + channel)
+                        place = point * self._plane + (piece.first + tile) * self.inputs
+                        operands = _Operands(
+                            k.let(place + begin.inputs), k.let(point * self._weights + begin.weights)
+                        )
                         to = k.let(point * self._sums + tile * BLOCK)
-                        self._add_products(k, memory, part.size, x, (point, to))
+                        self._add_products(k, memory, part.size, operands, to)
 
-    def _add_products(
-        self, k: Emitter, memory: "_Memory", tiles: int, x: Expr, into: tuple[Expr, Expr]
-    ) -> None:
-        """Products of a point of some tiles, whose inputs begin at x. `into`: a point, and its first sum."""
-        products, (point, to) = self._products, into
+    def _add_products(self, k: Emitter, memory: "_Memory", tiles: int, begin: "_Operands", to: Expr) -> None:
+        """Products of a point of some tiles, whose first sum is `to`."""
+        products = self._products
         vectors, unit = BLOCK // products.lanes, products.step
         zero = splat(tirx.const(0, "uint32"), products.lanes)
         acc = k.registers(tiles * vectors, f"uint32x{products.lanes}")
@@ -260,11 +317,11 @@ class WinogradKernel:
             if self.slice < self.inputs:
                 begun = k.load(memory.sums, to + i * products.lanes, products.lanes)
             k.store(acc, i, begun)
-        for begin, count in self._parts:
-            with k.loop(count, begin) as part:
-                at = k.let(x + part * unit)
+        for first, count in self._parts:
+            with k.loop(count, first) as part:
+                at = k.let(begin.inputs + part * unit)
                 places = [at + n * self.inputs for n in range(tiles)]
-                w = k.let(point * self._weights + part * (unit * BLOCK))
+                w = k.let(begin.weights + part * (unit * BLOCK))
                 products.emit(k, acc, memory.inputs, places, memory.weights, w)
         for i in range(tiles * vectors):
             k.store(memory.sums, to + i * products.lanes, k.load(acc, i), products.lanes)

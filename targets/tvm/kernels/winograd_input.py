@@ -39,8 +39,12 @@ class WinogradInput(RowKernel):
 
     @property
     def plane(self) -> int:
-        """Elements from one point to the next."""
-        return self.tiling.tiles * self.channels + _APART
+        """Elements from one point to the next, if all tiles are transformed."""
+        return self.plane_of(self.tiling.tiles)
+
+    def plane_of(self, tiles: int) -> int:
+        """Elements from one point of so many tiles to the next."""
+        return tiles * self.channels + _APART
 
     @property
     def size(self) -> int:
@@ -50,16 +54,22 @@ class WinogradInput(RowKernel):
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
-        words = k.view("y", "int16")
+        words, first = k.view("y", "int16"), tirx.const(0, "int64")
         for rows in self.tiling.rows.runs():
             with k.items_between(rows.first, rows.first + rows.count) as row:
                 for columns in self.tiling.columns.runs():
                     with k.loop(columns.count, columns.first) as column:
-                        self.emit(k, words, (row, column), TileFilter(rows.filter, columns.filter))
+                        tile = TileFilter(rows.filter, columns.filter)
+                        self.emit(k, words, (row, column), tile, first, self.plane)
         return k.function(name)
 
-    def emit(self, k: Emitter, words: Buffer, at: tuple[Expr, Expr], tile: TileFilter) -> None:
-        """Transform the tile of x at a row and a column of tiles."""
+    def emit(
+        self, k: Emitter, words: Buffer, at: tuple[Expr, Expr], tile: TileFilter, first: Expr, plane: int
+    ) -> None:
+        """Transform the tile of x at a row and a column of tiles. The tile `first` is the first in `words`.
+
+        plane: elements from one point to the next.
+        """
         row, column = at
         read = self.reader(k, row, column, tile)
         with k.loop(self.channels // self.lanes) as vector:
@@ -67,9 +77,9 @@ class WinogradInput(RowKernel):
             found = transform(k, tile.rows.inputs, tile.columns.inputs, partial(read, channel))
             for i, values in enumerate(found):
                 for j, value in enumerate(values):
-                    number = row * self.tiling.columns.with_point(j) + column
-                    plane = (i * self.tiling.columns.filter.points + j) * self.plane
-                    k.store(words, number * self.channels + channel + plane, value, self.lanes)
+                    number = row * self.tiling.columns.with_point(j) + column - first
+                    point = (i * self.tiling.columns.filter.points + j) * plane
+                    k.store(words, number * self.channels + channel + point, value, self.lanes)
 
     def reader(
         self, k: Emitter, row: Expr, column: Expr, tile: TileFilter

@@ -68,7 +68,7 @@ class Tuned:
 
 
 def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
-    """All different convolutions of a network."""
+    """All different convolutions of a network whose block sizes are not fixed."""
     places = layouts(graph)
     kernels = {step.node: step.kernel for step in lower(graph, isa).steps}
     found: dict[str, Convolution] = {}
@@ -76,6 +76,8 @@ def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     for op in graph.operators:
         if isinstance(op, Conv) and isinstance(kernel := kernels.get(op.node), ConvKernel):
             shape = conv_geometry(op, places[op.input.name], isa).shape
+            if shape.chained:
+                continue
             found.setdefault(shape.name, Convolution(shape, kernel))
             times[shape.name] += 1
     return [replace(one, times=times[name]) for name, one in found.items()]

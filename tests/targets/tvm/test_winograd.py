@@ -18,6 +18,7 @@ from targets.tvm.lower import lower
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.sharing import share
 from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import MOST_INPUTS, TILES, TILES_OF_PHASES, is_exact
 from tests.targets.needs import native
@@ -154,19 +155,24 @@ def test_weights_in_slices_and_tiles_in_groups(
     check(graph, isa)
 
 
-def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
+@pytest.mark.parametrize("tile", [*TILES, *TILES_OF_PHASES], ids=size)
+@given(st.integers(4, 300), st.integers(1, MOST_INPUTS // 16), st.integers(1, 128))
+def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads(
+    tile: TileFilter, side: int, inputs: int, outputs: int
+) -> None:
     """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
-    tiling = Tiling.cover(kernel.tile, 300, 300, shorter=False)
-    before = replace(kernel.before, tiling=tiling, channels=MOST_INPUTS)
-    assert replace(kernel, before=before, transforms=False).stack <= 1 << 20
-    assert kernel.transforms
+    before = replace(
+        kernel.before, tiling=Tiling.cover(tile, side, side, shorter=False), channels=16 * inputs
+    )
+    kernel = replace(kernel, before=before, channels=16 * outputs)
+    kernel = replace(kernel, transforms=kernel.pieces.weights_stay or before.size <= winograd_layer.INSIDE)
     assert kernel.stack <= 1 << 20
 
 
 @pytest.mark.parametrize(
     ("side", "inputs", "items", "inside"),
-    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 4, False)],
+    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 4, True)],
 )
 def test_threads_share_tiles_where_pixels_have_few_channels(
     side: int, inputs: int, items: int, inside: bool
@@ -175,6 +181,17 @@ def test_threads_share_tiles_where_pixels_have_few_channels(
     (kernel,) = filters(one(side, inputs)[0], ISAS["avx2"])
     assert (kernel.items, kernel.transforms) == (items, inside)
     assert kernel.pieces.is_one is (side in (8, 28))
+
+
+@pytest.mark.parametrize("side", range(20, 200, 4))
+def test_two_and_four_threads_have_equal_shares_of_large_maps(side: int) -> None:
+    (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
+    tiling = Tiling.cover(kernel.tile, side, side, shorter=False)
+    pieces = replace(kernel, before=replace(kernel.before, tiling=tiling)).pieces
+    assert pieces.by_tiles
+    for threads in (2, 4):
+        shares = [share(pieces.items, thread, threads) for thread in range(threads)]
+        assert len({len(items) for items in shares}) == 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 10), (9, 16), (2, 3)])
@@ -191,15 +208,31 @@ def test_the_last_tiles_have_fewer_points(
     check(graph, native(name))
 
 
-@pytest.mark.parametrize(("side", "channels"), [(20, 48), (41, 16), (8, 64)])
+@pytest.mark.parametrize(
+    ("side", "channels", "by_tiles", "weights_stay"),
+    [
+        *[(20, 48, True, True), (41, 16, True, True), (50, 64, True, True)],
+        *[(20, 112, True, False), (8, 64, False, False)],
+    ],
+)
 @PRODUCTS
 def test_shared_tiles_and_shared_channels(
-    name: str, side: int, channels: int, monkeypatch: pytest.MonkeyPatch
+    name: str, side: int, channels: int, by_tiles: bool, weights_stay: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`check` runs them on one thread and on three."""
     always(monkeypatch, TILES[0])
     graph, _ = one(side, channels)
+    (kernel,) = filters(graph, native(name))
+    assert (kernel.pieces.by_tiles, kernel.pieces.weights_stay) == (by_tiles, weights_stay)
     check(graph, native(name))
+
+
+def test_a_thread_takes_many_tiles_at_a_time_since_it_transforms_weights_again() -> None:
+    (kernel,) = filters(one(140, 32)[0], ISAS["avx2"])
+    assert kernel.pieces.weights_stay
+    assert (kernel.items, kernel.pieces.least) == (24, 6)
+    (kernel,) = filters(one(28, 128)[0], ISAS["avx2"])
+    assert (kernel.items, kernel.pieces.least) == (8, 1)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper, shape_inference
 
 from calibration.onnx_graph import OnnxGraph, attribute, tensor_proto
+from pipeline.models.foreign.batch_norm import gain_and_shift
 
 _BOUNDS = frozenset({"Relu", "Clip"})
 
@@ -124,16 +125,15 @@ def _with_followers(
     """The layer with a norm folded in and its bounds, and the nodes that are no longer needed."""
     followers: list[onnx.NodeProto] = []
     norm = _only_reader(graph, layer.output, {"BatchNormalization"})
-    values = [] if norm is None else [graph.constant(name) for name in norm.input[1:]]
-    if norm is not None and all(v is not None for v in values):
-        scale, shift, mean, variance = (np.asarray(v, np.float64) for v in values)
-        gain = scale / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+    channels = None if norm is None else gain_and_shift(norm, graph.constant)
+    if norm is not None and channels is not None:
+        gain, shift = channels
         by_output = gain.reshape(layer.groups, 1, -1, 1, 1)
         parts = layer.weight.reshape(layer.groups, -1, *layer.weight.shape[1:]) * by_output
         layer = replace(
             layer,
             weight=parts.reshape(layer.weight.shape).astype(np.float32),
-            bias=((layer.bias - mean) * gain + shift).astype(np.float32),
+            bias=(layer.bias * gain + shift).astype(np.float32),
             output=norm.output[0],
         )
         followers.append(norm)

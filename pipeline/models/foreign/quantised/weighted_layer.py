@@ -7,6 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign import batch_norm
 from pipeline.models.foreign.quantised.stored_integers import StoredIntegers
 
 Doubles = NDArray[np.float64]
@@ -102,11 +103,8 @@ def gain_and_shift(
     None for another node, or one that does more. of_maps: the tensor is [N, C, H, W], not [N, C].
     """
     if node.op_type == "BatchNormalization":
-        if not all(name in constants for name in node.input[1:]):
-            return None
-        scale, shift, mean, variance = (constants[name].astype(np.float64) for name in node.input[1:])
-        gain = scale / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
-        return node.input[0], gain, shift - mean * gain
+        channels = batch_norm.gain_and_shift(node, constants.get)
+        return None if channels is None else (node.input[0], *channels)
     if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(node.input) != 2:
         return None
     known = [slot for slot, name in enumerate(node.input) if name in constants]
