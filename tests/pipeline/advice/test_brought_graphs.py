@@ -48,7 +48,8 @@ def changed(model: onnx.ModelProto, name: str, value: object) -> None:
 
 def activation(model: onnx.ModelProto) -> onnx.NodeProto:
     """Return the first node that quantises a tensor."""
-    return next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    found: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    return found
 
 
 @pytest.mark.parametrize("way", ["symmetrically", "another target"])

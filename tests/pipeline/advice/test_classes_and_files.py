@@ -27,7 +27,7 @@ from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.foreign.description import read_foreign
 from pipeline.models.foreign.rewrite import adopt
-from pipeline.models.zoo import find_model
+from pipeline.models.zoo import KNOWN_MODELS, find_model
 from pipeline.progress import Silent
 from tests.pipeline.advice.followed import check_advice, check_other_words
 from tests.pipeline.data.pictures import png, random_pixels, write_folder
@@ -143,7 +143,7 @@ def test_saving_before_freezing_helps(way: str, tmp_path: Path) -> None:
     known, path = find_model("resnet20-fashion"), tmp_path / "w.pt"
     torch.manual_seed(0)
     network = resnet.build(known.architecture, 1, 10).eval()
-    program = torch.jit.trace(network, torch.zeros(1, 1, 28, 28))
+    program = torch.jit.trace(network, torch.zeros(1, 1, 28, 28))  # type: ignore[no-untyped-call]
     torch.jit.freeze(program).save(str(path))
     check_advice(
         "holds no weights. If it is TorchScript that was frozen, they are in its program: save it before",
@@ -181,10 +181,7 @@ def test_git_brings_back_the_embedded_data(tmp_path: Path, monkeypatch: pytest.M
     for file in files:
         (tmp_path / "data" / file.name).unlink()
     monkeypatch.setattr(readiness, "EMBEDDED", tmp_path / "data")
-    moved = [
-        replace(one, data=tmp_path / "data") if one.data == EMBEDDED else one
-        for one in readiness.KNOWN_MODELS
-    ]
+    moved = [replace(one, data=tmp_path / "data") if one.data == EMBEDDED else one for one in KNOWN_MODELS]
     monkeypatch.setattr(readiness, "KNOWN_MODELS", moved)
 
     def found() -> tuple[bool | None, str]:
@@ -196,7 +193,7 @@ def test_git_brings_back_the_embedded_data(tmp_path: Path, monkeypatch: pytest.M
     assert found() == (True, "")
 
 
-class KilledOnce(PlannedRow):
+class RowKilledAtFirst(PlannedRow):
     """A row whose process is killed the first time, as the kernel does when memory runs out."""
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -213,7 +210,7 @@ def test_the_same_command_again_helps_a_row_that_was_killed(warm_out: Path, quic
     config = load_config(BuildConfig, quick, {"out": warm_out})
 
     def problem() -> str:
-        row = KilledOnce("resnet20-fashion", "default", "reference", "none", config)
+        row = RowKilledAtFirst("resnet20-fashion", "default", "reference", "none", config)
         ((_, outcome),) = LocalRows().run([row], Silent())
         return outcome.problem
 
