@@ -104,8 +104,8 @@ def _unknown_operator(path: Path, operator: str, opset: str) -> CheckpointError:
             " tf2onnx.convert --saved-model FOLDER --output net.onnx, or tf2onnx.convert.from_keras."
         )
     return CheckpointError(
-        f"{path} has the operator {operator}, which ONNX does not define in opset {opset}. Export it in another"
-        " opset that has it, or without that operator."
+        f"{path} has the operator {operator}, which ONNX does not define in opset {opset}. Export it in"
+        " another opset that has it, or without that operator."
     )
 
 
