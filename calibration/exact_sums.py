@@ -19,8 +19,9 @@ AT_ONCE = 1024
 class ExactProducts:
     """The sum over n of the outer products of rows [n, G, D] of integers with themselves.
 
-    The integers fit int16, and none is larger than `reach` in magnitude. Rows wait until there are AT_ONCE of
-    them: what it takes to add a matrix [D, D] to the sum does not depend on the number of rows.
+    The integers fit int16, and none is larger than `reach` in magnitude. Rows wait until there are D of
+    them, or AT_ONCE: what it takes to add a matrix [D, D] to the sum does not depend on the number of rows.
+    They take at most half of the sum's memory.
     """
 
     def __init__(self, groups: int, width: int, reach: int) -> None:
@@ -38,7 +39,7 @@ class ExactProducts:
     def add(self, rows: NDArray[np.float32]) -> None:
         """Take in rows float32 [n, G, D]."""
         self._waiting.append(rows.astype(np.int16))
-        if sum(map(len, self._waiting)) >= AT_ONCE:
+        if sum(map(len, self._waiting)) >= min(AT_ONCE, self._sum.shape[-1]):
             self._multiply()
 
     def merge(self, other: Self) -> None:

@@ -1,6 +1,7 @@
 """Neither the order of images nor how they are cut decides a bit of what calibration sums up."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,20 @@ def test_products_are_those_of_integers_where_floats_would_round(reach: int, gro
         found.add(part)
     np.testing.assert_array_equal(found.total, np.einsum("ngi,ngj->gij", rows, rows))
     assert found.rows == len(rows)
+
+
+def test_rows_that_wait_take_less_memory_than_the_sum() -> None:
+    """A depthwise convolution has many groups, and few inputs in each."""
+    part, found = np.ones((64, 50, 9), np.float32), ExactProducts(50, 9, 127)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            found.add(part)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * part.astype(np.int16).nbytes
+    assert found.rows == 6400
 
 
 @pytest.fixture(scope="module")
