@@ -10,6 +10,7 @@ import onnx
 from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph, is_grouped
 from calibration.placement import Placement
+from calibration.pointwise import Elementwise
 from calibration.tensor_sizes import tensor_sizes
 
 DIRECT = frozenset({"Conv", "Gemm"})
@@ -17,6 +18,8 @@ DEPTHWISE = 2.3
 """The time of a multiplication in a depthwise convolution."""
 WRITTEN = 7.0
 """The time to write a number."""
+FUNCTION = 80.0
+"""The time of a function of a sum, such as HardSwish or SiLU."""
 WRITTEN_WIDE, READ_WIDE = 29.0, 8.0
 """The additional cost of 16 bits to write a number, and to read one for an addition or multiplication."""
 MULTIPLIED_WIDE, DEPTHWISE_WIDE = 0.7, 3.3
@@ -31,10 +34,12 @@ class LayerCosts:
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
         self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
+        self._functions = {chain.source: result for result, chain in Elementwise(graph).chains.items()}
 
     def of_network(self, placement: Placement) -> float:
         """All layers, and all numbers that they write. Raises ModelError for a size that is not known."""
-        layers = sum(self._layer(self.graph.nodes[index]) for index in placement.layers)
+        nodes = [self.graph.nodes[index] for index in placement.layers]
+        layers = sum(self._layer(node) + self._function(node) for node in nodes)
         return layers + WRITTEN * sum(self._numbers(name) for name in placement.tensors)
 
     def of_wide(self, tensor: str) -> float:
@@ -47,11 +52,17 @@ class LayerCosts:
 
     def of_float(self, layer: onnx.NodeProto) -> float:
         """The additional cost of a Conv or Gemm in float. Raises ModelError for a size that is not known."""
-        return IN_FLOAT * (self._layer(layer) + WRITTEN * self._numbers(layer.output[0]))
+        written = WRITTEN * self._numbers(layer.output[0])
+        return IN_FLOAT * (self._layer(layer) + written + self._function(layer))
 
     def _layer(self, node: onnx.NodeProto) -> float:
         """A layer in 8 bits."""
         return self._multiplications(node) * (DEPTHWISE if is_grouped(node) else 1.0)
+
+    def _function(self, node: onnx.NodeProto) -> float:
+        """The function that is computed of a layer's sums; nothing for one that only has bounds."""
+        result = self._functions.get(node.output[0])
+        return 0.0 if result is None else FUNCTION * self._numbers(result)
 
     def _more(self, node: onnx.NodeProto) -> float:
         """What a layer takes longer that reads 16 bits."""

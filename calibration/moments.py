@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError
-from calibration.exact_sums import exact_products, exact_sum
+from calibration.exact_sums import ExactProducts, exact_sum
 from calibration.grid import ActivationGrid
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
@@ -150,15 +150,13 @@ class InputSums:
         self._pads = [0, 0, 0, 0] if padded else list(attribute(self._node, "pads", [0, 0, 0, 0]))
         weight = layer_weights(graph, index, None).weight
         self._kernel = weight.shape[2:] or (1, 1)  # a Gemm is 1x1 on one pixel
-        self.count = self.sampled = 0
+        self.count = 0
         width = weight[0].size
         self.float_sum = np.zeros(groups * width, np.int64)
         self.quantized_sum = np.zeros(groups * width, np.int64)
         self.sampled_sum = np.zeros((groups, width), np.int64)
         wanted = covariance and 4 * groups * width * width <= COVARIANCE_BYTES
-        self.products: NDArray[np.int32] | NDArray[np.int64] | None = (
-            np.zeros((groups, width, width), np.int32) if wanted else None
-        )
+        self.products = ExactProducts(groups, width, self._reach) if wanted else None
 
     @property
     def _step(self) -> float:
@@ -190,7 +188,7 @@ class InputSums:
         some = _patches(self._windows(codes)) - np.float32(self._middle)
         some = some.reshape(len(some), *self.sampled_sum.shape)
         self.sampled_sum += exact_sum(some, 0).astype(np.int64)
-        self._add_products(exact_products(some, self._reach), len(some))
+        self.products.add(some)
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` has seen of the same layer."""
@@ -198,24 +196,18 @@ class InputSums:
         self.float_sum += other.float_sum
         self.quantized_sum += other.quantized_sum
         self.sampled_sum += other.sampled_sum
-        if other.products is not None:
-            self._add_products(other.products, other.sampled)
-
-    def _add_products(self, products: NDArray[np.int32] | NDArray[np.int64], samples: int) -> None:
-        assert self.products is not None  # noqa: S101 -- the same layer, with the same covariance
-        self.sampled += samples
-        if self.sampled * self._reach**2 > np.iinfo(np.int32).max:
-            self.products = self.products.astype(np.int64)
-        self.products += products.astype(self.products.dtype)
+        if self.products is not None and other.products is not None:
+            self.products.merge(other.products)
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""
         covariance = None
         if self.products is not None:
-            covariance = np.empty(self.products.shape, np.float32)
-            mean = self.sampled_sum / self.sampled
+            products, rows = self.products.total, self.products.rows
+            covariance = np.empty(products.shape, np.float32)
+            mean = self.sampled_sum / rows
             for group, row in np.ndindex(self.sampled_sum.shape):
-                centred = self.products[group, row] / self.sampled - mean[group, row] * mean[group]
+                centred = products[group, row] / rows - mean[group, row] * mean[group]
                 covariance[group, row] = centred * self._step**2
         return InputMoments(
             covariance,

@@ -46,7 +46,7 @@ exec ./run "$@"
 """
 RUN = """#!/bin/sh
 # ./run-container.sh ARGUMENTS: what `./run` of the bundle takes, such as `selftest` or `camera`.
-# The volume keeps the engines. Add --device /dev/video0 for a camera.
+# The volume keeps the engines. Give it a camera by the variable EDGEC_DOCKER="--device /dev/video0".
 exec docker run --rm --runtime nvidia --volume edgec-engines:{engines} ${{EDGEC_DOCKER:-}} {tag} "$@"
 """
 READ_ME = """# {tag}: a container for a Jetson

@@ -45,10 +45,8 @@ def _to_decide(gate: Gate, accuracy: Accuracy | PixelAccuracy) -> str:
     images = accuracy.rates[0][1].images
     wanted = gate.images_to_decide
     add = f"Add {wanted - images:,} evaluation images to the {images:,}" if wanted and wanted > images else ""
-    looser = _looser(gate)
-    if not add:
-        return f"{looser[:1].upper()}{looser[1:]}." if looser else "Add evaluation images."
-    return f"{add}, or {looser}." if looser else f"{add}."
+    said = ", or ".join(filter(None, [add, _looser(gate)]))
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def _looser(gate: Gate) -> str:

@@ -1,6 +1,7 @@
 """Neither the order of images nor how they are cut decides a bit of what calibration sums up."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 import calibration.activations
 from calibration.collect import collect
-from calibration.exact_sums import exact_products
+from calibration.exact_sums import ExactProducts
 from calibration.find_parameters import find_parameters
 from calibration.grid import ActivationGrid
 from calibration.moments import InputMoments, InputSums, sum_inputs
@@ -25,12 +26,30 @@ SIZE = (12, 12, 3)
 IMAGES = pictures(24, SIZE)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("reach", [127, 128, 255, 1 << 15])
-def test_products_are_those_of_integers_where_floats_would_round(reach: int) -> None:
-    rows = np.random.default_rng(reach).integers(reach // 2, reach + 1, (1500, 2, 3))
+def test_products_are_those_of_integers_where_floats_would_round(reach: int, groups: int) -> None:
+    rows = np.random.default_rng(reach).integers(reach // 2, min(reach + 1, 1 << 15), (1500, groups, 3))
     rows[0] = -reach
-    found = exact_products(rows.astype(np.float32), reach)
-    np.testing.assert_array_equal(found, np.einsum("ngi,ngj->gij", rows, rows))
+    found = ExactProducts(groups, 3, reach)
+    for part in np.split(rows.astype(np.float32), [1, 700, 1499]):
+        found.add(part)
+    np.testing.assert_array_equal(found.total, np.einsum("ngi,ngj->gij", rows, rows))
+    assert found.rows == len(rows)
+
+
+def test_rows_that_wait_take_less_memory_than_the_sum() -> None:
+    """A depthwise convolution has many groups, and few inputs in each."""
+    part, found = np.ones((64, 50, 9), np.float32), ExactProducts(50, 9, 127)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            found.add(part)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * part.astype(np.int16).nbytes
+    assert found.rows == 6400
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +119,8 @@ def test_many_images_leave_32_bits_and_nothing_is_lost(subject: SummedNetwork) -
         before = once[index].products
         assert before is not None
         assert layer.products is not None
-        assert layer.products.dtype == np.int64
-        np.testing.assert_array_equal(layer.products, before.astype(np.int64) * times)
+        assert layer.products.total.dtype == np.int64
+        np.testing.assert_array_equal(layer.products.total, before.total.astype(np.int64) * times)
         assert_same(layer.moments(), once[index].moments())
 
 

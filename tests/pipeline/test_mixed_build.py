@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import onnx
-import pytest
-from safetensors.torch import load_file, save_file
 
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
-from pipeline.data.embedded import EMBEDDED
 from pipeline.progress import Silent
 from pipeline.report.pages.report_page import render_html
+from tests.pipeline.harmed_weights import write_harmed
 
 
 def build(out: Path, limit: float, tuning: int, **options: object) -> Build:
@@ -27,18 +25,6 @@ def build(out: Path, limit: float, tuning: int, **options: object) -> Build:
     return Build(load_config(BuildConfig, None, settings | options), Silent())
 
 
-@pytest.fixture(scope="module")
-def harmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights with one layer that 8 bits ruin: huge weights on a channel that is always 0."""
-    weights = load_file(EMBEDDED / "resnet20_fashion.safetensors")
-    weights["layer2.1.bn1.weight"][0] = 0
-    weights["layer2.1.bn1.bias"][0] = -10
-    weights["layer2.1.conv2.weight"][:, 0] = 500
-    path = tmp_path_factory.mktemp("harmed") / "weights.safetensors"
-    save_file(weights, path)
-    return path
-
-
 def test_a_limit_too_strict_for_the_tuning_images_leaves_all_in_int8_and_says_so(warm_out: Path) -> None:
     report = build(warm_out, 0.01, 40).lasting_report.load()
     assert report.mixed is not None
@@ -49,9 +35,9 @@ def test_a_limit_too_strict_for_the_tuning_images_leaves_all_in_int8_and_says_so
 
 
 def test_the_layer_that_int8_ruins_is_in_float_in_the_graph_and_in_the_report(
-    harmed: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    made = build(tmp_path / "out", 8.0, 200, checkpoint=harmed)
+    made = build(tmp_path / "out", 8.0, 200, checkpoint=write_harmed(tmp_path))
     report = made.lasting_report.load()
     assert report.mixed is not None
     assert report.mixed.passes

@@ -74,12 +74,12 @@ def read_content(path: Path) -> Mapping[object, object]:
     _refuse_other_libraries(path)
     if path.suffix == ".safetensors" or _is_safetensors(begin):
         return _read_safetensors(path)
-    if path.suffix == ".onnx" or begin[4:8] == b"TFL3":
+    if other := of_another_kind(path, IT, WANTED):
+        raise OtherKindError(other)
+    if (path.suffix == ".onnx" and not is_zip(path)) or begin[4:8] == b"TFL3":
         raise CheckpointError(f"{path} is a network, not weights for one. ONNX is built with --model {path}.")
     if path.suffix == ".index" or path.name.endswith(".pb"):
         raise CheckpointError(f"{path} is of TensorFlow; of that, Keras' .h5 and .keras are read.")
-    if other := of_another_kind(path, IT, WANTED):
-        raise OtherKindError(other)
     try:
         if is_tar(path) and not is_zip(path):
             raise CheckpointError(_of_tar(path))

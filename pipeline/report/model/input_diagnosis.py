@@ -109,10 +109,11 @@ def _other_order(order: ClassOrder, where: str, line: str) -> str:
             f" {_share(None, order.pixels_as_told)}. Write the masks with other numbers:"
             f" {', '.join(changed)}; 255 stays."
         )
-    place = f"Put into {where}"
-    if where == EXPORT:
-        place = "Write the network as ONNX with `edgec export`, and put into the .toml beside it"
-    return (
+    found = (
         f"The classes are in another order: with the one that fits half of the images, {order.right}"
-        f" of the other {order.images} are right instead of {order.right_as_told}. {place}: {line}."
+        f" of the other {order.images} are right instead of {order.right_as_told}"
     )
+    if where == EXPORT:
+        way = "Write the network as ONNX with `edgec export`, and put into the .toml beside it"
+        return f'{found}. {way}: layout = "NHWC"; {line}.'
+    return f"{found}. Put into {where}: {line}."

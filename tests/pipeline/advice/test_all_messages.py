@@ -17,7 +17,7 @@ ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
 WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 65
+NOT_FOLLOWED = 0
 """Advice outside errors that no test follows yet. It may only fall."""
 DESCRIBING = {"help", "prog", "description"}
 """Arguments that say what an option or a command is."""
@@ -31,6 +31,7 @@ NO_ADVICE = (
     "leave out 0.001 %",
     "load average was",
     "run camera",
+    "Run on \n",
 )
 """What opens with a verb, and only says what is or was done."""
 

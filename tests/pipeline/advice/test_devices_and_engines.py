@@ -80,7 +80,7 @@ def test_the_target_that_is_named_is_for_the_device(given: str, monkeypatch: pyt
 
     with pytest.raises(TargetUnavailable, match="Orin Nano") as refused:
         attempt()
-    named = str(refused.value).rpartition(". Give --target ")[2].rstrip(".").split(" or ")
+    named = str(refused.value).rpartition("Give --target ")[2].rstrip(".").split(" or ")
     assert "jetson-orin-nano" in named
     for name in named:
         names.append(name)

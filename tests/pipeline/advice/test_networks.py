@@ -260,7 +260,7 @@ EXPORTED = {
     ),
     "QONNX": (
         of_another_domain("qonnx.custom_op.general", "Quant"),
-        "brevitas.export.export_onnx_qcdq",
+        "Export with brevitas.export.export_onnx_qcdq, or convert the file with the command qonnx-convert",
         network(),
     ),
     "AIMET": (

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from benchmarks.planted.rewiring import insert_behind
 from calibration.produce import produce
@@ -158,4 +159,39 @@ def test_removing_a_conversion_to_grey_helps() -> None:
     words = "Look for a conversion of colours, such as to gray, in front of B."
     a, shown = network(resizes=False), pictures(8)
     assert words in remedies(a, of_grey_pictures(), shown)
+    assert remedies(a, network(resizes=False), shown) == set()
+
+
+def with_a_step(operator: str, *constants: NDArray[np.float32]) -> onnx.ModelProto:
+    """Return the network with an operator behind a sum's activation that nothing else takes back."""
+    model = network(resizes=False)
+    insert_behind(model, "sum.relu", [(operator, constants, {})])
+    return model
+
+
+def with_other_kernels() -> onnx.ModelProto:
+    """Return the network with a layer of 1 x 1 instead of 3 x 3, as weights of another network have it."""
+    model = network(resizes=False)
+    layer = next(node for node in model.graph.node if node.output[0] == "one")
+    for attribute in layer.attribute:
+        ones = {"kernel_shape": [1, 1], "pads": [0] * 4}.get(attribute.name)
+        attribute.ints[:] = ones or attribute.ints
+    (weight,) = (one for one in model.graph.initializer if one.name == "one.w")
+    middle = onnx.numpy_helper.to_array(weight)[:, :, 1:2, 1:2]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(middle), "one.w"))
+    return model
+
+
+GAINS = np.exp(np.random.default_rng(1).normal(0, 0.5, (1, 8, 1, 1))).astype(np.float32)
+ADDED: dict[str, Callable[[], onnx.ModelProto]] = {
+    "Remove the Tanh from B, or look for a fusion that brings it in.": lambda: with_a_step("Tanh"),
+    "Use one scale on both sides of a tensor.": lambda: with_a_step("Mul", GAINS),
+    "Convert the same checkpoint again.": with_other_kernels,
+}
+
+
+@pytest.mark.parametrize("words", ADDED)
+def test_the_network_without_what_was_added_has_no_finding(words: str) -> None:
+    a, shown = network(resizes=False), pictures(8)
+    assert remedies(a, ADDED[words](), shown) == {words}
     assert remedies(a, network(resizes=False), shown) == set()

@@ -2,71 +2,23 @@
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.build.plan import Build
-from pipeline.config import BuildConfig, load_config
 from pipeline.diagnosis.class_order import find_class_order
 from pipeline.diagnosis.examples import LabelledImages, LabelledPixels
 from pipeline.models.input_form import InputForm, usual_forms
-from pipeline.progress import Silent
 from pipeline.report.markdown import report_summary
-from pipeline.report.model.build_report import Report
 from pipeline.report.pages.report_page import render_html
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.plausibility import judged_to_know
 from targets.base import Origin
-from tests.pipeline.diagnosis.colours import COLOURS, TURNED, folder, scenes, write
+from tests.pipeline.diagnosis.built_networks import FORMS, SEGMENTS, built
+from tests.pipeline.diagnosis.colours import TURNED, folder, scenes, write
 from tests.pipeline.report.samples import printed
-
-FORMS = {re.sub(r" \(.*\)", "", form.name): form for form in usual_forms(3)}
-LABELS = f"labels = {json.dumps(list(COLOURS))}\n"
-WRONG = 'size = [32, 32]\nfit = "stretch"\n' + LABELS
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder(tmp_path_factory.mktemp("colours") / "data")
-
-
-def built(net: Path, data: Path) -> Report:
-    options = {
-        "model": str(net),
-        "data": data,
-        "target": "reference",
-        "out": net.parent / "out",
-        "calibration.recipe": "w8a8_asym_minmax",
-        "validation.max_drop": 50.0,
-        "export.max_difference": 1.0,  # logits of wrong inputs are large
-    }
-    made = Build(load_config(BuildConfig, None, options), Silent())
-    return made.lasting_report.load()  # nothing here is about time
-
-
-def test_following_the_advice_makes_a_sound_network_of_it(data: Path, tmp_path: Path) -> None:
-    net = write(tmp_path / "net.onnx", FORMS["ImageNet's mean and std"])
-    description = tmp_path / "net.toml"
-    description.write_text(WRONG + "\n".join(FORMS["0 to 255"].lines))
-    report = built(net, data)
-    assert report.verdict == "meaningless"
-    found = report.diagnosis
-    assert found is not None
-    assert found.best is not None
-    assert re.search(r"With ImageNet's mean and std .*: \d+ of 60 right instead of \d+", found.conclusion)
-    assert found.where == "net.toml"
-    for page in (printed(report, 200), render_html(report), report_summary(report)):
-        assert "right instead of" in page
-    description.write_text(WRONG + "\n".join(found.best.lines))
-    again = built(net, data)
-    assert again.verdict == "pass"
-    assert again.diagnosis is None
-    assert again.accuracy.rates[0][1].fp32 == pytest.approx((found.best.right or 0) / 60)
 
 
 def test_a_network_that_wants_bgr_is_told_so_and_then_passes(tmp_path: Path) -> None:
@@ -87,9 +39,6 @@ def test_a_network_that_wants_bgr_is_told_so_and_then_passes(tmp_path: Path) -> 
     again = built(net, data)
     assert again.verdict == "pass"
     assert again.accuracy.rates[0][1].fp32 > 0.9
-
-
-SEGMENTS = f'size = [32, 32]\nfit = "stretch"\ntask = "segment"\nlabels = {json.dumps(list(TURNED))}\n'
 
 
 @pytest.mark.parametrize("wanted", ["ImageNet's mean and std, BGR", "0 to 255"])
@@ -116,25 +65,6 @@ def test_the_form_of_a_segmentation_network_is_found_by_its_masks(wanted: str, t
     assert again.accuracy.rates[0][1].fp32 == pytest.approx(found.best.pixels.right)
 
 
-def test_masks_with_other_numbers_are_found_and_the_advice_puts_them_right(tmp_path: Path) -> None:
-    form = FORMS["ImageNet's mean and std"]
-    data = scenes(tmp_path / "data", TURNED)
-    net = write(tmp_path / "net.onnx", form, order=[3, 2, 0, 1], palette=TURNED, of_pixels=True)
-    (tmp_path / "net.toml").write_text(SEGMENTS + "\n".join(form.lines))
-    report = built(net, data)
-    assert report.verdict == "meaningless"
-    assert report.diagnosis is not None
-    found = re.findall(r"(\d) becomes (\d)", report.diagnosis.conclusion)
-    numbers = np.arange(256, dtype=np.uint8)
-    for old, new in found:
-        numbers[int(old)] = int(new)
-    for path in data.glob("*/masks/*.png"):
-        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert mask is not None
-        cv2.imwrite(str(path), numbers[mask])
-    assert built(net, data).verdict == "pass"
-
-
 def test_an_untrained_segmentation_network_has_no_usual_cause() -> None:
     """Its answers do not depend on the pictures at all."""
     rng = np.random.default_rng(3)
@@ -159,40 +89,6 @@ def test_shares_of_pixels_are_those_of_the_report() -> None:
     assert outcome.pixel_shares.right == pytest.approx(accuracy.pixels.fp32)
     assert outcome.pixel_shares.iou == pytest.approx(accuracy.iou.fp32)
     assert outcome.knows() is judged_to_know(accuracy)
-
-
-def test_a_known_models_checkpoint_is_told_what_to_put_under_export(quick: Path, out: Path) -> None:
-    wrong = {"out": out, "export.mean": (9.0,), "export.std": (0.01,), "validation.images": 200}
-
-    def report(**options: object) -> Report:
-        made = Build(load_config(BuildConfig, quick, wrong | options), Silent())
-        return made.lasting_report.load()
-
-    found = report()
-    assert found.verdict == "meaningless"
-    assert found.diagnosis is not None
-    assert found.diagnosis.best is not None
-    assert found.diagnosis.where == "[export]"
-    advice = tomllib.loads("\n".join(found.diagnosis.best.lines))
-    again = report(**{f"export.{key}": tuple(value) for key, value in advice.items()})
-    assert again.accuracy.rates[0][1].fp32 == (found.diagnosis.best.right or 0) / found.diagnosis.images
-    assert again.gates[0].verdict == "pass"
-
-
-def test_classes_in_another_order_are_found_and_the_advice_puts_them_right(
-    data: Path, tmp_path: Path
-) -> None:
-    form = FORMS["ImageNet's mean and std"]
-    net = write(tmp_path / "net.onnx", form, order=[3, 4, 5, 0, 1, 2])
-    text = WRONG + "\n".join(form.lines)
-    (tmp_path / "net.toml").write_text(text)
-    report = built(net, data)
-    assert report.verdict == "meaningless"
-    assert report.diagnosis is not None
-    assert report.diagnosis.class_order is not None
-    assert "classes are in another order" in report.diagnosis.conclusion
-    (tmp_path / "net.toml").write_text(text.replace(LABELS.strip(), report.diagnosis.order_line))
-    assert built(net, data).verdict == "pass"
 
 
 def of_classes(labels: NDArray[np.int64], classes: int) -> LabelledImages:
