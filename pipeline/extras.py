@@ -17,6 +17,8 @@ EXTRA_OF = {
     "ai_edge_litert": "tflite",
 }
 """The extra that brings a package, by the name it is imported by."""
+ONLY_FOR = {"tensorrt_rtx": "x86_64"}
+"""Packages that have wheels for one kind of machine alone."""
 NEEDED_FOR = {
     "train": "training, checkpoints and the built-in networks need it; an ONNX network does not",
     "keras": "Keras' checkpoints need it",

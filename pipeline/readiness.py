@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.data.embedded import EMBEDDED, INSTALLED, WITH_US
-from pipeline.extras import EXTRA_OF, NEEDED_FOR
+from pipeline.extras import EXTRA_OF, NEEDED_FOR, ONLY_FOR
 from pipeline.models.zoo import KNOWN_MODELS
 from targets.base import Origin
 from targets.errors import TargetUnavailable
@@ -58,7 +58,7 @@ def _packages() -> Iterator[Finding]:
     In a checkout a difference is wrong: `make setup` puts it right. Beside an installed wheel it is only
     worth knowing, and packages for tests alone may be missing.
     """
-    pins = pinned_for(sys.version_info[:2], (WITH_US / "constraints.txt").read_text())
+    pins = pinned_for(sys.version_info[:2], (WITH_US / "constraints.txt").read_text(), platform.machine())
     different = []
     for name, pinned in pins:
         try:
@@ -76,25 +76,31 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", f"{len(pins)} as pinned", True)
 
 
-PIN = re.compile(r"""^([\w.-]+)==([\w.+-]+)(?:; python_version < "3\.(\d+)")?$""", re.MULTILINE)
+PIN = re.compile(
+    r"""^([\w.-]+)==([\w.+-]+)(?:; python_version < "3\.(\d+)")?(?:; platform_machine == "(\w+)")?$""",
+    re.MULTILINE,
+)
 
 
-def pinned_for(python: tuple[int, int], constraints: str) -> list[tuple[str, str]]:
+def pinned_for(python: tuple[int, int], constraints: str, machine: str = "x86_64") -> list[tuple[str, str]]:
     """Return (package, version) of each line of constraints that holds for a Python, such as (3, 12)."""
     return [
-        (name, pin) for name, pin, below in PIN.findall(constraints) if not below or python < (3, int(below))
+        (name, pin)
+        for name, pin, below, only in PIN.findall(constraints)
+        if (not below or python < (3, int(below))) and only in ("", machine)
     ]
 
 
 def _extras() -> Iterator[Finding]:
     """Say what each extra that is not installed is needed for. A build from ONNX for a CPU needs none."""
+    machine = platform.machine()
     for extra, purpose in NEEDED_FOR.items():
-        missing = [
-            package
-            for package, brought_by in EXTRA_OF.items()
-            if brought_by == extra and not find_spec(package)
-        ]
-        if missing:
+        brought = [package for package, brought_by in EXTRA_OF.items() if brought_by == extra]
+        there_are = [one for one in brought if ONLY_FOR.get(one, machine) == machine]
+        missing = [package for package in there_are if not find_spec(package)]
+        if not there_are:
+            yield Finding(f"extra {extra}", f"there is none for {machine}: {purpose}", None)
+        elif missing:
             what = f"{', '.join(missing)} missing: {purpose}"
             yield Finding(f"extra {extra}", what, None, f"pip install 'edgec[{extra}]'")
         else:

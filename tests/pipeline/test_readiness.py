@@ -1,12 +1,15 @@
 """The checks of `edgec doctor`."""
 
+import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pipeline import readiness
 from pipeline.readiness import pinned_for
 from tests.conftest import ROOT
 
@@ -50,3 +53,16 @@ def test_what_no_package_needs_on_a_newer_python_is_not_pinned_there(minor: int)
     """What a package needed before 3.12 needs itself was missed on newer ones: doctor called them broken."""
     pinned = {canonicalize_name(name) for name, _ in pinned_for((3, minor), CONSTRAINTS)}
     assert pinned & (needed(11) - needed(minor)) == set()
+
+
+@pytest.mark.parametrize(("machine", "missed"), [("x86_64", True), ("aarch64", False)])
+def test_a_package_without_wheels_for_a_machine_is_not_missed_there(
+    machine: str, missed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT-RTX is for x86_64: on ARM a sound set-up was called broken, and the extra cannot be had."""
+    assert ("tensorrt_rtx_cu13" in dict(pinned_for((3, 11), CONSTRAINTS, machine))) is missed
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(readiness, "find_spec", lambda name: None if name == "tensorrt_rtx" else name)
+    (extra,) = (one for one in readiness.findings(tmp_path) if one.what == "extra jetson")
+    assert ("pip install" in extra.advice) is missed
+    assert ("there is none for aarch64" in extra.found) is not missed

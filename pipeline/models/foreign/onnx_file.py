@@ -25,6 +25,8 @@ Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
 
 
+TENSORFLOW_CALLS = ("StatefulPartitionedCall", "PartitionedCall")
+"""What tf2onnx leaves of a graph whose functions were not written out before."""
 UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of (\d+)")
 """What ONNX's checker says of operators that it does not know."""
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -87,14 +89,24 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         write_stored_branches(model)
     except onnx.checker.ValidationError as error:
         if gone := UNKNOWN.search(str(error)):
-            raise CheckpointError(
-                f"{path} has the operator {gone[1]}, which ONNX does not define in opset {gone[2]}. Export it"
-                " in another opset that has it, or without that operator."
-            ) from error
+            raise _unknown_operator(path, gone[1], gone[2]) from error
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     except INVALID as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _unknown_operator(path: Path, operator: str, opset: str) -> CheckpointError:
+    if operator in TENSORFLOW_CALLS:
+        return CheckpointError(
+            f"{path} calls a function of TensorFlow ({operator}) that the file does not hold. Convert the"
+            " SavedModel or the Keras network itself, which writes its operators out: python -m"
+            " tf2onnx.convert --saved-model FOLDER --output net.onnx, or tf2onnx.convert.from_keras."
+        )
+    return CheckpointError(
+        f"{path} has the operator {operator}, which ONNX does not define in opset {opset}. Export it in"
+        " another opset that has it, or without that operator."
+    )
 
 
 def _refuse_wrong_groups(model: onnx.ModelProto, path: Path) -> None:

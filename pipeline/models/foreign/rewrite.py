@@ -27,7 +27,7 @@ from pipeline.models.foreign.normal_form.known_shapes import (
 from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
 from pipeline.models.foreign.normal_form.norms_of_rows import fold_norms_of_rows
 from pipeline.models.foreign.normal_form.one_dimension import refuse_volumes, write_in_two_dimensions
-from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
+from pipeline.models.foreign.normal_form.pooling import keep_the_reduced_channels, write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.normal_form.sums_of_neighbours import write_local_response
@@ -79,6 +79,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     refuse_open_branches(model, source.path)
     drop_ending(model, say)
     write_powers_as_products(model)
+    keep_the_reduced_channels(model)
     write_means_as_pooling(model)
     with refusals(source.path):
         write_reshapes_as_flatten(model)

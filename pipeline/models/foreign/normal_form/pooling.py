@@ -1,9 +1,11 @@
-"""Writes means over a whole feature map as global average pooling."""
+"""Writes means over a whole feature map as global average pooling, and those over channels as maps."""
+
+from collections.abc import Mapping
 
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
-from calibration.onnx_graph import attribute
+from calibration.onnx_graph import attribute, set_attribute
 
 SIDES = (2, 3)
 """Height and width in [N, C, H, W]."""
@@ -31,3 +33,37 @@ def write_means_as_pooling(model: onnx.ModelProto) -> None:
             ]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def keep_the_reduced_channels(model: onnx.ModelProto) -> None:
+    """Write a mean or maximum over channels that is unsqueezed again as one that keeps their dimension.
+
+    As in spatial attention: torch's `x.mean(1).unsqueeze(1)`.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    outputs = {value.name for value in model.graph.output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    again: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.op_type not in _POOLING or list(attribute(node, "axes", [])) != [1]:
+            continue
+        behind = readers.get(node.output[0], [])
+        if attribute(node, "keepdims", 1) or not behind or node.output[0] in outputs:
+            continue
+        if all(_adds_channels(one, constants) and one.output[0] not in outputs for one in behind):
+            set_attribute(node, "keepdims", 1)
+            again |= {one.output[0]: node.output[0] for one in behind}
+    kept = [node for node in model.graph.node if node.output[0] not in again]
+    for node in kept:
+        node.input[:] = [again.get(name, name) for name in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def _adds_channels(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a node makes [N, 1, H, W] of [N, H, W]."""
+    axes = constants.get(node.input[1]) if node.op_type == "Unsqueeze" else None
+    return axes is not None and numpy_helper.to_array(axes).tolist() in (1, [1])
