@@ -99,8 +99,10 @@ def _row(step: Step, piece: int, edge: int, names: dict[Kernel | FloatCall, str]
 def _piece(step: Step, isa: Isa) -> int:
     """Work items that a thread takes at a time; 0 where it is to take its share at once."""
     piece = _PIECE * inner_step(isa).products * isa.lanes
-    least = step.kernel.pieces.least if isinstance(step.kernel, WinogradKernel) else 1
-    return max(least, step.kernel.items * piece // step.macs) if step.macs >= _PIECES * piece else 0
+    products, least = step.macs, 1
+    if isinstance(step.kernel, WinogradKernel):
+        products, least = step.kernel.macs, step.kernel.pieces.least
+    return max(least, step.kernel.items * piece // products) if products >= _PIECES * piece else 0
 
 
 def _edge(now: tuple[Step, int], following: tuple[Step, int]) -> int:

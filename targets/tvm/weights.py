@@ -16,8 +16,8 @@ from targets.tvm.conv_constants import (
     stored_multiplier,
 )
 from targets.tvm.excess_weights import without_excess
-from targets.tvm.isa import DotInstruction, Isa
-from targets.tvm.kernels.dot import inner_step
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import chains_products, inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
 from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.pair import PairKernel, pair_rows
@@ -126,7 +126,7 @@ def dense_waste(op: Conv, x: Layout, isa: Isa) -> float:
 def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     """Decide how a convolution is blocked."""
     plain = _geometry(op, x, isa)
-    if isa.dot is not DotInstruction.SMULL or op.groups > 1 or plain.windows.gather:
+    if not chains_products(isa) or op.groups > 1 or plain.windows.gather:
         return plain
     listed = _geometry(op, x, isa, listed=True)
     found = chained(_by_granule(op, listed, isa))

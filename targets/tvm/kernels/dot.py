@@ -34,6 +34,11 @@ def inner_step(
             assert_never(isa.dot)
 
 
+def chains_products(isa: Isa) -> bool:
+    """Whether an instruction set has a ChainedStep."""
+    return isa.dot is DotInstruction.SMULL
+
+
 def tap_step(isa: Isa, channels: int) -> TapStep:
     """The step of an instruction set for vectors of `channels` channels."""
     match isa.dot:

@@ -18,6 +18,8 @@ Buffer = Any
 FLAT_ADDRESSES = "edgec.flat_addresses"
 """The attribute of a function that needs no FlattenBuffer: every buffer has one dimension and no offset."""
 
+_LINE = 64
+"""Bytes of a cache line."""
 _EXTENT = 1 << 30  # TIR wants a size; the kernels are given only what they may touch
 
 
@@ -56,9 +58,23 @@ class Emitter:
         return buffer
 
     def local(self, size: int, dtype: str | None = None) -> Buffer:
-        """Memory on the stack, as elements of `dtype`, or of stored activations."""
-        buffer = tirx.decl_buffer((size,), dtype or self.element, scope="local", data_alignment=64)
-        self._blocks[0].append(AllocBuffer(buffer))
+        """Memory on the stack, from a cache line on, as elements of `dtype`, or of stored activations.
+
+        TVM aligns it to 16 bytes at most: vectors would lie on two cache lines or on one as the addresses of
+        a process happen to be.
+        """
+        dtype = dtype or self.element
+        element = tvm.DataType(dtype).itemsize
+        after = _LINE // element
+        whole = tirx.decl_buffer((size + after,), dtype, scope="local", data_alignment=_LINE)
+        self._blocks[0].append(AllocBuffer(whole))
+        kind = PointerType(PrimType(dtype), "local")
+        end = tirx.address_of(self.load(whole, after))
+        masked = tirx.call_llvm_intrin(kind, "llvm.ptrmask.p0.i64", end, tirx.const(-_LINE, "int64"))
+        data = tirx.Var("aligned", kind)
+        self._blocks[0].append(tirx.Bind(data, masked))
+        buffer = tirx.decl_buffer((_EXTENT,), dtype, data=data, scope="local")
+        self._blocks[0].append(DeclBuffer(buffer, data=data))
         return buffer
 
     @contextmanager

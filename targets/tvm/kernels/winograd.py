@@ -122,6 +122,11 @@ class WinogradKernel:
         return self.pieces.items
 
     @property
+    def macs(self) -> int:
+        """Products: a fraction of the convolution's."""
+        return self.tiling.points * self.inputs * self.channels
+
+    @property
     def slice(self) -> int:
         """Input channels whose weights are in memory together: all of few, or if used more than once."""
         if not self.pieces.is_one or self.inputs <= _AT_ONCE:
