@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
+from calibration.activations import InstrumentedModel
 from calibration.collect import collect
 from calibration.find_parameters import find_parameters
 from calibration.moments import InputMoments, collect_moments
@@ -86,3 +87,9 @@ def test_inputs_that_hardly_change_have_a_positive_definite_hessian() -> None:
     assert np.linalg.eigvalsh(covariance.astype(np.float64))[0] < 0
     found = InputMoments(covariance[None], mean, mean)
     np.linalg.cholesky(found.hessian[0])
+
+
+def test_where_only_pixels_are_read_no_tensor_is_returned(tmp_path: Path) -> None:
+    """As of a network whose first convolution is its only layer."""
+    source = export(Separable(), tmp_path / "float.onnx", SIZE).path
+    assert list(InstrumentedModel(OnnxGraph.load(source), ()).run(pictures(3, SIZE))) == [{}]

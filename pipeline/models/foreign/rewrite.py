@@ -29,6 +29,7 @@ from pipeline.models.foreign.normal_form.norms_of_rows import fold_norms_of_rows
 from pipeline.models.foreign.normal_form.one_dimension import refuse_volumes, write_in_two_dimensions
 from pipeline.models.foreign.normal_form.pooling import keep_the_reduced_channels, write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
+from pipeline.models.foreign.normal_form.products_of_rows import write_products_of_rows
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.normal_form.sums_of_neighbours import write_local_response
 from pipeline.models.foreign.normal_form.transposed import write_transposed_as_convolutions
@@ -85,6 +86,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
         write_reshapes_as_flatten(model)
         write_flattening_in_order(model)
     fold_norms_of_rows(model)
+    write_products_of_rows(model)
     write_transposed_as_convolutions(model)
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
