@@ -192,8 +192,8 @@ def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     count, inputs = len(found), found.shape[-1]
     stored = np.zeros((kernel.channels, size, kernel.inputs), np.int8)
     stored[:count, :, :inputs] = found.reshape(count, size, inputs)
-    slices = stored.reshape(kernel.channels, size, -1, kernel.slice).transpose(0, 2, 1, 3)
-    runs = slices.reshape(kernel.channels, -1, kernel.slice)
+    slices = stored.reshape(kernel.channels, size, -1, kernel.sizes.slice).transpose(0, 2, 1, 3)
+    runs = slices.reshape(kernel.channels, -1, kernel.sizes.slice)
     power = kernel.tile.power
     return PackedConv(
         pack(runs, BLOCK, kernel.granule),

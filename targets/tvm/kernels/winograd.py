@@ -28,15 +28,9 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.tiling import TileLine, Tiling
 from targets.tvm.kernels.winograd_input import WinogradInput
 from targets.tvm.kernels.winograd_pieces import TilePieces
+from targets.tvm.kernels.winograd_sizes import WinogradSizes
 from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.tile import cut
-
-_APART = 32
-"""Bytes more than a power of two between planes, so that they are not at the same places of a cache."""
-_SLICE = 64
-"""Input channels whose transformed weights are in memory together, where there are more than _AT_ONCE."""
-_AT_ONCE = 128
-"""So many input channels are not cut into slices: their sums are then written to memory only once."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +111,11 @@ class WinogradKernel:
         return TilePieces(self.tiling.tiles, self.tile.points, self.inputs, self.channels, self._products)
 
     @property
+    def sizes(self) -> WinogradSizes:
+        """The sizes of what is in memory."""
+        return WinogradSizes(self.before, self.pieces)
+
+    @property
     def items(self) -> int:
         """Work items."""
         return self.pieces.items
@@ -127,27 +126,15 @@ class WinogradKernel:
         return self.tiling.points * self.inputs * self.channels
 
     @property
-    def slice(self) -> int:
-        """Input channels whose weights are in memory together: all of few, or if used more than once."""
-        if not self.pieces.is_one or self.inputs <= _AT_ONCE:
-            return self.inputs
-        return next((size for size in (_SLICE, 32, 16) if self.inputs % size == 0), self.inputs)
-
-    @property
     def granule(self) -> int:
         """Input channels whose weights lie beside each other for each output channel."""
         return self._products.granule
 
     @property
-    def _slice_bytes(self) -> int:
-        """Bytes of the weights of a slice."""
-        return self.tile.taps * self.slice * BLOCK
-
-    @property
     def stack(self) -> int:
         """Bytes on the stack."""
-        inputs = self._transformed if self.transforms else 0
-        return 2 * (self._kept_weights + inputs) + 4 * self.tile.points * self._sums
+        inputs = self.sizes.transformed if self.transforms else 0
+        return 2 * (self.sizes.kept_weights + inputs) + 4 * self.tile.points * self.sizes.sums
 
     @property
     def _products(self) -> WordProducts:
@@ -156,48 +143,13 @@ class WinogradKernel:
             raise ValueError(f"{self.isa.name} multiplies bytes")
         return found
 
-    @property
-    def _plane(self) -> int:
-        """Elements of transformed inputs from one point to the next."""
-        return self.before.plane_of(self.pieces.together) if self.pieces.weights_stay else self.before.plane
-
-    @property
-    def _transformed(self) -> int:
-        """Elements of transformed inputs that are in memory together."""
-        return self.tile.points * self._plane
-
-    @property
-    def _weights(self) -> int:
-        """Elements of transformed weights from one point to the next."""
-        return self.slice * BLOCK + _APART // 2
-
-    @property
-    def _block(self) -> int:
-        """Elements of a block's transformed weights."""
-        return self.tile.points * self._weights
-
-    @property
-    def _kept_weights(self) -> int:
-        """Elements of transformed weights that are in memory together."""
-        return self._block * (self._blocks if self.pieces.weights_stay else 1)
-
-    @property
-    def _blocks(self) -> int:
-        """Blocks of output channels."""
-        return self.channels // BLOCK
-
-    @property
-    def _sums(self) -> int:
-        """Sums from one point to the next."""
-        return self.pieces.together * BLOCK + _APART // 4
-
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter(self.isa.stored)
         memory = _Memory(
-            k.local(self._transformed, "int16") if self.transforms else k.view("x", "int16"),
-            k.local(self._kept_weights, "int16"),
-            k.local(self.tile.points * self._sums, "uint32"),
+            k.local(self.sizes.transformed, "int16") if self.transforms else k.view("x", "int16"),
+            k.local(self.sizes.kept_weights, "int16"),
+            k.local(self.tile.points * self.sizes.sums, "uint32"),
         )
         if self.pieces.weights_stay:
             self._piece_by_piece(k, memory)
@@ -207,15 +159,17 @@ class WinogradKernel:
 
     def _piece_by_piece(self, k: Emitter, memory: "_Memory") -> None:
         """All weights first, then each piece of tiles by all blocks of channels."""
-        with k.loop(self._blocks) as block:
-            self._transform_weights(k, memory, k.let(block * self._slice_bytes), k.let(block * self._block))
-        none, after = tirx.const(0, "int64"), tirx.const(self._blocks * self._slice_bytes, "int64")
+        with k.loop(self.sizes.blocks) as block:
+            self._transform_weights(
+                k, memory, k.let(block * self.sizes.slice_bytes), k.let(block * self.sizes.block)
+            )
+        none, after = tirx.const(0, "int64"), tirx.const(self.sizes.blocks * self.sizes.slice_bytes, "int64")
         for piece in self._pieces(k):
             self._transform_inputs(k, memory, piece, piece.first)
             here = _Piece(piece.number, none, piece.tiles)
-            with k.loop(self._blocks) as block:
-                following = _Following(after, piece.number * self._blocks + block)
-                self._multiply(k, memory, here, _Operands(none, k.let(block * self._block)), following)
+            with k.loop(self.sizes.blocks) as block:
+                following = _Following(after, piece.number * self.sizes.blocks + block)
+                self._multiply(k, memory, here, _Operands(none, k.let(block * self.sizes.block)), following)
                 self._write(k, memory, piece, k.let(block * BLOCK))
 
     def _block_by_block(self, k: Emitter, memory: "_Memory") -> None:
@@ -224,18 +178,20 @@ class WinogradKernel:
         if self.transforms:
             for piece in self._pieces(k):
                 self._transform_inputs(k, memory, piece, none)
-        with k.loop(self._blocks) if self.pieces.by_tiles else k.items() as block:
-            if self.slice < self.inputs:
+        with k.loop(self.sizes.blocks) if self.pieces.by_tiles else k.items() as block:
+            if self.sizes.slice < self.inputs:
                 self._clear(k, memory)
-            with k.loop(self.inputs // self.slice) as part:
-                w = k.let((block * self.inputs + part * self.slice) * (self.tile.taps * BLOCK))
+            with k.loop(self.inputs // self.sizes.slice) as part:
+                w = k.let((block * self.inputs + part * self.sizes.slice) * (self.tile.taps * BLOCK))
                 self._transform_weights(k, memory, w, none)
                 for piece in self._pieces(k):
-                    following = _Following(w + self._slice_bytes, piece.number)
-                    self._multiply(k, memory, piece, _Operands(k.let(part * self.slice), none), following)
-                    if self.slice == self.inputs:
+                    following = _Following(w + self.sizes.slice_bytes, piece.number)
+                    self._multiply(
+                        k, memory, piece, _Operands(k.let(part * self.sizes.slice), none), following
+                    )
+                    if self.sizes.slice == self.inputs:
                         self._write(k, memory, piece, k.let(block * BLOCK))
-            if self.slice < self.inputs:
+            if self.sizes.slice < self.inputs:
                 everything = _Piece(none, none, self.tiling.tiles)
                 self._write(k, memory, everything, k.let(block * BLOCK))
 
@@ -254,7 +210,7 @@ class WinogradKernel:
         """Transform the tiles of a piece. The tile `first` is the first in memory."""
         for place in self._places(k, piece):
             at = place.row, place.column
-            self.before.emit(k, memory.inputs, at, place.tile, first, self._plane)
+            self.before.emit(k, memory.inputs, at, place.tile, first, self.sizes.plane)
 
     def _places(self, k: Emitter, piece: "_Piece") -> Iterator["_Place"]:
         """Emit loops over the tiles of a piece, those of the same filters together."""
@@ -271,12 +227,12 @@ class WinogradKernel:
     def _clear(self, k: Emitter, memory: "_Memory") -> None:
         """Set all sums to zero."""
         lanes = self.isa.lanes
-        with k.loop(self.tile.points * self._sums // lanes) as vector:
+        with k.loop(self.tile.points * self.sizes.sums // lanes) as vector:
             k.store(memory.sums, vector * lanes, splat(tirx.const(0, "uint32"), lanes), lanes)
 
     def _transform_weights(self, k: Emitter, memory: "_Memory", begin: Expr, to: Expr) -> None:
         """Weights lie [slice][tap][input and output channels]: the transform is the same for each element."""
-        size, columns = self.slice * BLOCK, self.tile.columns.taps
+        size, columns = self.sizes.slice * BLOCK, self.tile.columns.taps
         lanes = gcd(size, 2 * self.isa.lanes)
         with k.loop(size // lanes) as vector:
             w = k.let(begin + vector * lanes)
@@ -286,14 +242,14 @@ class WinogradKernel:
 
             found = transform(k, self.tile.rows.weights, self.tile.columns.weights, load)
             for point, value in enumerate(value for values in found for value in values):
-                k.store(memory.weights, to + vector * lanes + point * self._weights, value, lanes)
+                k.store(memory.weights, to + vector * lanes + point * self.sizes.weights, value, lanes)
 
     def _multiply(
         self, k: Emitter, memory: "_Memory", piece: "_Piece", begin: "_Operands", following: "_Following"
     ) -> None:
         """For each point, a matrix of tiles and input channels times one of input and output channels."""
-        turns = self.pieces.count * (self._blocks if self.pieces.weights_stay else 1)
-        ahead = Ahead.plan(self._slice_bytes, (turns, self.tile.points))
+        turns = self.pieces.count * (self.sizes.blocks if self.pieces.weights_stay else 1)
+        ahead = Ahead.plan(self.sizes.slice_bytes, (turns, self.tile.points))
         ahead.emit(k, 0, following.weights, following.turn)
         rows, columns = self.tiling.rows.point_runs(), self.tiling.columns.point_runs()
         for down, right in product(rows, columns):
@@ -304,11 +260,11 @@ class WinogradKernel:
                 for part in cut(tiles, self._products.places):
                     with k.loop(part.count) as turn:
                         tile = k.let(turn * part.size + part.first)
-                        place = point * self._plane + (piece.first + tile) * self.inputs
+                        place = point * self.sizes.plane + (piece.first + tile) * self.inputs
                         operands = _Operands(
-                            k.let(place + begin.inputs), k.let(point * self._weights + begin.weights)
+                            k.let(place + begin.inputs), k.let(point * self.sizes.weights + begin.weights)
                         )
-                        to = k.let(point * self._sums + tile * BLOCK)
+                        to = k.let(point * self.sizes.sums + tile * BLOCK)
                         self._add_products(k, memory, part.size, operands, to)
 
     def _add_products(self, k: Emitter, memory: "_Memory", tiles: int, begin: "_Operands", to: Expr) -> None:
@@ -319,7 +275,7 @@ class WinogradKernel:
         acc = k.registers(tiles * vectors, f"uint32x{products.lanes}")
         for i in range(tiles * vectors):
             begun = zero
-            if self.slice < self.inputs:
+            if self.sizes.slice < self.inputs:
                 begun = k.load(memory.sums, to + i * products.lanes, products.lanes)
             k.store(acc, i, begun)
         for first, count in self._parts:
@@ -338,8 +294,8 @@ class WinogradKernel:
         Where no loop is left, LLVM would load all weights before the tiles, and read them from the stack.
         """
         products = self._products
-        parts = self.slice // products.step
-        if products.replaces_start and self.slice == self.inputs and parts > 2:
+        parts = self.sizes.slice // products.step
+        if products.replaces_start and self.sizes.slice == self.inputs and parts > 2:
             return (0, 1), (1, parts - 1)
         return ((0, parts),)
 
@@ -364,7 +320,7 @@ class WinogradKernel:
 
         def load(i: int, j: int) -> Expr:
             number = place.row * columns.with_point(j) + place.column - place.begin
-            point = (i * columns.filter.points + j) * self._sums
+            point = (i * columns.filter.points + j) * self.sizes.sums
             total = k.load(sums, number * BLOCK + vector + point, lanes)
             if (i, j) == (IN_ALL, IN_ALL):
                 total = total + tirx.reinterpret(f"uint32x{lanes}", bias)

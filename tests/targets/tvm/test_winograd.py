@@ -150,7 +150,7 @@ def test_weights_in_slices_and_tiles_in_groups(
     graph, _ = one(side, channels)
     isa = native(name)
     (kernel,) = filters(graph, isa)
-    assert (kernel.slice < kernel.inputs) is (channels == 256)
+    assert (kernel.sizes.slice < kernel.inputs) is (channels == 256)
     assert kernel.pieces.is_one is (side == 8)
     check(graph, isa)
 
