@@ -232,8 +232,9 @@ class SshDevice:
     def _failed(self, message: str) -> DeviceError:
         """Return the error for ssh's last output, which is empty if the server's process was killed."""
         found = diagnose(message, self.address.destination, str(self.address))
+        said = f": {message.strip()[-500:]}" if message.strip() else ""
         return found or ConnectionCut(
-            f"{self.address}: the connection was cut. {message.strip()[-500:]}".strip()
+            f"{self.address}: the connection was cut{said}. Try again; files continue where they stopped."
         )
 
     def _client(self) -> list[str]:

@@ -21,7 +21,7 @@ _PARTS = 4
 """Of the tiles, for as many threads. Each thread transforms the weights of all channels."""
 _STAYING = 320 << 10
 """Bytes of transformed weights that stay in a core's cache."""
-_INPUTS = 256 << 10
+_INPUTS = 160 << 10
 """Bytes of transformed inputs beside them."""
 _SMALLEST_PART = 4
 """Tiles."""

@@ -172,7 +172,7 @@ def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads(
 
 @pytest.mark.parametrize(
     ("side", "inputs", "items", "inside"),
-    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 4, True)],
+    [(32, 16, 4, True), (16, 32, 4, True), (8, 64, 4, True), (28, 128, 8, False), (56, 64, 8, True)],
 )
 def test_threads_share_tiles_where_pixels_have_few_channels(
     side: int, inputs: int, items: int, inside: bool
