@@ -4,22 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from benchmarks.random_network import RandomNetwork, pictures, quantize_for, sqnr_db
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
-from targets.reference import ReferenceTarget
-from targets.registry import find_target
-from targets.tvm import oracle
-from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Island
+from tests.pipeline.models.foreign.in_integers import check_integers
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
-
-SHAPE = (16, 16, 3)
 
 
 @pytest.mark.parametrize("channels", [64, 65, 200])
@@ -55,11 +47,4 @@ def test_they_are_computed_in_integers_for_any_number(kind: str, channels: int, 
     }
     file = save(graph(nodes, weights, shape=("N", 3, 16, 16)), tmp_path)
     source = described(file, Description.model_validate({"size": [16, 16], "channels": 3}))
-    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
-    shown = pictures(8, SHAPE, seed=1)
-    subject = RandomNetwork("net", tmp_path / "model.onnx", shown, pictures(8, SHAPE, seed=2))
-    made = import_graph(quantize_for(subject, find_target("host").recipe.name, tmp_path))
-    with ReferenceTarget().open(subject.model) as runner:
-        expected = runner.infer(shown)
-    assert not any(isinstance(one, Island) for one in made.operators)
-    assert (sqnr_db(oracle.run(made, shown), expected) or 0) > 35
+    check_integers(adopt(source, True, lambda _: None), tmp_path)

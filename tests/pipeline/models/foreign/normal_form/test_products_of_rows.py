@@ -9,17 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from benchmarks.random_network import RandomNetwork, pictures, quantize_for, sqnr_db
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
-from targets.reference import ReferenceTarget
-from targets.registry import find_target
-from targets.tvm import oracle
-from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Island
+from tests.pipeline.models.foreign.in_integers import check_integers
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
 
-SHAPE = (16, 16, 3)
 WAYS = {
     "rows": [
         helper.make_node("GlobalAveragePool", ["r"], ["p"]),
@@ -67,11 +61,4 @@ def test_a_product_of_rows_becomes_a_gemm(way: str, product: str, tmp_path: Path
 
 
 def test_it_is_computed_in_integers(tmp_path: Path) -> None:
-    onnx.save(adopted("rows", tmp_path), tmp_path / "model.onnx")
-    shown = pictures(8, SHAPE, seed=1)
-    subject = RandomNetwork("net", tmp_path / "model.onnx", shown, pictures(8, SHAPE, seed=2))
-    made = import_graph(quantize_for(subject, find_target("host").recipe.name, tmp_path))
-    with ReferenceTarget().open(subject.model) as runner:
-        expected = runner.infer(shown)
-    assert not any(isinstance(one, Island) for one in made.operators)
-    assert (sqnr_db(oracle.run(made, shown), expected) or 0) > 35
+    check_integers(adopted("rows", tmp_path), tmp_path)
