@@ -17,7 +17,7 @@ from calibration.correction import (
 )
 from calibration.errors import ModelError
 from calibration.grid import activation_grid, round_weight, weight_scales, wide_grid
-from calibration.moments import InputMoments, collect_moments
+from calibration.moments import IMAGES, InputMoments, moments_by_layer
 from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
@@ -31,7 +31,7 @@ TOO_WIDE = "reads so many values that their covariance would not fit into memory
 def images_read(recipe: QuantRecipe, images: int) -> int:
     """How many images `find_parameters` reports to `on_batch`, if `images` are given."""
     learned = [one.images_read(images) for one in recipe.of_kind(Learning)]
-    return sum(learned) + (images if recipe.needs_moments else 0)
+    return sum(learned) + (min(images, IMAGES) if recipe.needs_moments else 0)
 
 
 def find_parameters(
@@ -53,15 +53,14 @@ def find_parameters(
     learning = recipe.of_kind(Learning)
     if learning:
         images = list(images)  # kept as uint8, since they are read again
-    moments: dict[int, InputMoments] = {}
+    moments: Iterable[tuple[int, InputMoments | None]] = ((index, None) for index in placement.layers)
     if recipe.needs_moments:
-        moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)
+        moments = moments_by_layer(graph, placement, grids, images, on_batch, recipe.needs_covariance)
     layers, notes = {}, [*ranges.left_out, *_unread_pixels(recipe, placement)]
-    for index in placement.layers:
+    for index, seen in moments:
         layer = layer_weights(graph, index, placement.pixels)
         read = graph.nodes[index].input[0]
         input_scale = float(grids[read].scale) if read in grids else 1.0
-        seen = moments.pop(index, None)
         layers[index] = quantize_layer(layer, input_scale, recipe, seen)
         notes += [
             f"{one.word}: {node_label(graph.nodes[index])} {TOO_WIDE}" for one in _unusable(recipe, seen)

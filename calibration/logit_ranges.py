@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from calibration.grid import activation_grid
 from calibration.histogram import BINS, Histogram
-from calibration.logit_gradients import logit_gradients
+from calibration.logit_gradients import visit_gradients
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
 from calibration.scheme import Scheme
@@ -40,11 +41,13 @@ def ranges_by_logits(
     Raises ModelError for operators without a gradient.
     """
     found: dict[str, Histogram] = {}
-    for count, gradients in logit_gradients(graph, tensors, images, IMAGES):
-        for name, (x, gradient) in gradients.items():
-            histogram = found.setdefault(name, Histogram(counts=np.zeros(2 * BINS)))
-            histogram.update(x.numpy(), np.square(gradient.numpy(), dtype=np.float64))
-        on_batch(count)
+
+    def count(name: str, x: Tensor, gradient: Tensor) -> None:
+        histogram = found.setdefault(name, Histogram(counts=np.zeros(2 * BINS)))
+        histogram.update(x.numpy(), np.square(gradient.numpy(), dtype=np.float64))
+
+    for part in visit_gradients(graph, tensors, images, IMAGES, count):
+        on_batch(part)
     return {name: least_weighted_error(one, scheme) for name, one in found.items() if one.counts.any()}
 
 

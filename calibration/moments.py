@@ -1,32 +1,39 @@
-"""Collects moments of the inputs of a float model's layers, before and after their quantisation.
+"""Moments of the inputs of a float model's layers, before and after their quantisation.
 
 All sums are sums of integers: of codes, of products of codes, and of float values rounded to a fraction of
-the grid's step. So sums over parts of the images, merged, are those over all images, bit for bit, in any
-order and however the images were cut into parts and batches.
+the grid's step. So no bit depends on how the images were cut into batches.
+
+Codes of the layers' inputs are kept while images run, and each layer's covariance is computed when it is
+wanted, one at a time. Where the codes of all layers would take more than KEPT_BYTES, the images run again for
+the later layers. So memory does not grow with the depth of the network.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError
-from calibration.exact_sums import ExactProducts, exact_sum
+from calibration.exact_covariance import exact_covariance
 from calibration.grid import ActivationGrid
-from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.input_patches import SAMPLED, InputPatches
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
+from calibration.tensor_sizes import tensor_sizes
 from calibration.weight_layers import layer_weights
 
+IMAGES = 256
+"""The first ones are read."""
 DAMPING = 0.01
 """The share of the mean diagonal that is added to the diagonal of the Hessian; the GPTQ paper's value."""
 COVARIANCE_BYTES = 1 << 29
 """The most bytes of a layer's covariance. Larger ones, as of a classifier on a whole map, are not held."""
-PATCHES_AN_IMAGE = 64
-"""At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
+KEPT_BYTES = 192 << 20
+"""The most bytes of codes that are kept, if one layer has not more."""
 FRACTION = 1 << 16
 """Float values are summed in this part of the grid's step; rounding to int8 is 2^15 times coarser."""
 FARTHEST = 1 << 34
@@ -75,64 +82,96 @@ def _lost(covariance: NDArray[np.float64]) -> float:
     return 2 * max(0.0, -float(np.linalg.eigvalsh(covariance)[0]))
 
 
-def collect_moments(
+def moments_by_layer(
     graph: OnnxGraph,
     placement: Placement,
-    grids: dict[str, ActivationGrid],
+    grids: Mapping[str, ActivationGrid],
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
     covariance: bool = True,
-) -> dict[int, InputMoments]:
-    """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
+) -> Iterator[tuple[int, InputMoments]]:
+    """Yield each 8-bit layer's node index and the moments of its input, in the order of `placement.layers`.
 
-    Memory: the covariance of every layer if that is wanted, in int32 for up to some 2,000 images and in int64
-    for more, except for those above COVARIANCE_BYTES. Raises ImagesError for no images.
+    From the first IMAGES of `batches`, uint8 NHWC, which are held in memory and reported to `on_batch`.
+    Covariances above COVARIANCE_BYTES are left out. Raises ImagesError for no images.
     """
-    sums = sum_inputs(graph, placement, grids, batches, on_batch, covariance)
-    return {i: layer.moments() for i, layer in sums.items()}
+    images = _first(batches)
+    inputs = [LayerInput(graph, index, placement, grids, covariance) for index in placement.layers]
+    passes = _passes(inputs, tensor_sizes(graph), sum(map(len, images)))
+    report = _Shared(on_batch, len(passes))
+    for together in passes:
+        _read(graph, placement, together, images, report)
+        while together:
+            layer = together.pop(0)
+            yield layer.index, layer.moments()
 
 
-def sum_inputs(
+def _first(batches: Iterable[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    held, left = list[NDArray[np.uint8]](), IMAGES
+    for batch in batches:
+        held.append(batch[:left].copy())
+        left -= len(held[-1])
+        if left <= 0:
+            break
+    if left == IMAGES:
+        raise ImagesError("The recipe needs calibration images to round the weights, and there are none.")
+    return held
+
+
+def _passes(
+    inputs: "list[LayerInput]", sizes: Mapping[str, list[int]], images: int
+) -> "list[list[LayerInput]]":
+    """Divide the layers, in their order, so that the codes of those in a pass fit into KEPT_BYTES."""
+    passes: list[list[LayerInput]] = []
+    room = 0
+    for layer in inputs:
+        needed = images * layer.bytes_an_image(sizes)
+        if not passes or needed > room:
+            passes.append([])
+            room = KEPT_BYTES
+        passes[-1].append(layer)
+        room -= needed
+    return passes
+
+
+class _Shared:
+    """Reports each image once, though it runs in several passes."""
+
+    def __init__(self, on_batch: Callable[[int], None], passes: int) -> None:
+        self._on_batch, self._passes, self._seen = on_batch, passes, 0
+
+    def __call__(self, images: int) -> None:
+        before = self._seen // self._passes
+        self._seen += images
+        self._on_batch(self._seen // self._passes - before)
+
+
+def _read(
     graph: OnnxGraph,
     placement: Placement,
-    grids: dict[str, ActivationGrid],
+    inputs: "list[LayerInput]",
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
-    covariance: bool = True,
-) -> "dict[int, InputSums]":
-    """Return the sums that moments are made of, by node index. Arguments and errors as `collect_moments`."""
-    read = {
-        i: graph.nodes[i].input[0]
-        for i in placement.layers
-        if not (placement.pixels and i == placement.pixels.conv)
-    }
-    layers = {
-        i: InputSums(graph, i, placement, covariance, grids[read[i]] if i in read else None)
-        for i in placement.layers
-    }
-    activations = InstrumentedModel(graph, tuple(dict.fromkeys(read.values())))
-    images = 0
+) -> None:
+    """Run the images and give each layer its input."""
+    activations = InstrumentedModel(graph, tuple(dict.fromkeys(one.tensor for one in inputs if one.tensor)))
     for batch in batches:
         done = 0
         for values in activations.run(batch):
             part = batch[done : done + len(next(iter(values.values()))) if values else len(batch)]
-            for i, sums in layers.items():
-                if i in read:
-                    sums.add(values[read[i]])
+            for layer in inputs:
+                if layer.tensor:
+                    layer.add(values[layer.tensor])
                 elif placement.pixels:
-                    sums.add(placement.pixels.convolution_input(part))
+                    layer.add(placement.pixels.convolution_input(part))
             done += len(part)
-        images += len(batch)
         on_batch(len(batch))
-    if images == 0:
-        raise ImagesError("The recipe needs calibration images to round the weights, and there are none.")
-    return layers
 
 
-class InputSums:
-    """Running sums of one layer's input patches, in integers.
+class LayerInput:
+    """Running sums of one layer's input, and the codes from which its covariance follows.
 
-    grid: of the input; None: the pixels themselves, which are integers.
+    tensor: its name; None for the pixels themselves, which are integers.
     """
 
     def __init__(
@@ -140,23 +179,27 @@ class InputSums:
         graph: OnnxGraph,
         index: int,
         placement: Placement,
+        grids: Mapping[str, ActivationGrid],
         covariance: bool,
-        grid: ActivationGrid | None,
     ) -> None:
-        self._node = graph.nodes[index]
-        self._grid = grid
-        groups = attribute(self._node, "group", 1)
-        padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
-        self._pads = [0, 0, 0, 0] if padded else list(attribute(self._node, "pads", [0, 0, 0, 0]))
-        weight = layer_weights(graph, index, None).weight
-        self._kernel = weight.shape[2:] or (1, 1)  # a Gemm is 1x1 on one pixel
-        self.count = 0
-        width = weight[0].size
-        self.float_sum = np.zeros(groups * width, np.int64)
-        self.quantized_sum = np.zeros(groups * width, np.int64)
-        self.sampled_sum = np.zeros((groups, width), np.int64)
-        wanted = covariance and 4 * groups * width * width <= COVARIANCE_BYTES
-        self.products = ExactProducts(groups, width, self._reach) if wanted else None
+        node = graph.nodes[index]
+        pixels = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
+        self.index = index
+        self.tensor = None if pixels else node.input[0]
+        self._grid = None if self.tensor is None else grids[self.tensor]
+        self._patches = InputPatches.of(node, layer_weights(graph, index, None).weight.shape, pixels)
+        groups, width = self._patches.groups, self._patches.width
+        self._count = 0
+        self._float_sum, self._code_sum = (np.zeros(groups * width, np.int64) for _ in range(2))
+        self._covariance = covariance and 4 * groups * width * width <= COVARIANCE_BYTES
+        self._kept: list[NDArray[np.integer]] = []
+
+    def bytes_an_image(self, sizes: Mapping[str, list[int]]) -> int:
+        """About how many bytes of codes are kept of an image, given the sizes of tensors."""
+        values = SAMPLED * self._patches.groups * self._patches.width
+        shape = sizes.get(self.tensor or "", [])
+        known = prod(shape[1:]) if shape else 0
+        return self._covariance * self._dtype.itemsize * min(values, known or values)
 
     @property
     def _step(self) -> float:
@@ -164,7 +207,7 @@ class InputSums:
 
     @property
     def _middle(self) -> int:
-        """The number subtracted from codes before they are multiplied, so that they lie around zero."""
+        """The number subtracted from codes before they are kept, so that they lie around zero."""
         grid = self._grid
         return 0 if grid is None else (grid.low + grid.high + 1) // 2 - int(grid.zero_point)
 
@@ -173,100 +216,39 @@ class InputSums:
         """The largest magnitude of such a code."""
         return 255 if self._grid is None else (self._grid.high - self._grid.low + 1) // 2
 
+    @property
+    def _dtype(self) -> np.dtype[np.int8] | np.dtype[np.int16]:
+        return np.dtype(np.int8) if self._reach <= -np.iinfo(np.int8).min else np.dtype(np.int16)
+
     def add(self, values: NDArray[np.float32]) -> None:
         """Add the layer's float input for some images."""
+        values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
         steps, codes = values, values
         if self._grid is not None:
             steps = values / self._grid.scale
             codes = (self._grid.quantize(values) - np.int32(self._grid.zero_point)).astype(np.float32)
         fractions = np.clip(np.rint(steps * np.float32(FRACTION)), -FARTHEST, FARTHEST)
-        self.count += len(values) * int(np.prod(self._positions(values)))
-        self.float_sum += self._position_sums(fractions)
-        self.quantized_sum += self._position_sums(codes)
-        if self.products is None:
-            return
-        some = _patches(self._windows(codes)) - np.float32(self._middle)
-        some = some.reshape(len(some), *self.sampled_sum.shape)
-        self.sampled_sum += exact_sum(some, 0).astype(np.int64)
-        self.products.add(some)
+        self._count += len(values) * prod(self._patches.positions(*values.shape[2:]))
+        self._float_sum += self._patches.sums(fractions)
+        self._code_sum += self._patches.sums(codes)
+        if self._covariance:
+            self._kept.append(self._smaller((codes - self._middle).astype(self._dtype)))
 
-    def merge(self, other: Self) -> None:
-        """Take in all that `other` has seen of the same layer."""
-        self.count += other.count
-        self.float_sum += other.float_sum
-        self.quantized_sum += other.quantized_sum
-        self.sampled_sum += other.sampled_sum
-        if self.products is not None and other.products is not None:
-            self.products.merge(other.products)
+    def _smaller(self, maps: NDArray[np.integer]) -> NDArray[np.integer]:
+        """The maps, or the patches that are sampled from them."""
+        patches = len(maps) * min(SAMPLED, prod(self._patches.positions(*maps.shape[2:])))
+        if maps.size <= patches * self._patches.groups * self._patches.width:
+            return maps
+        return self._patches.sampled(maps, -self._middle)
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""
-        covariance = None
-        if self.products is not None:
-            products, rows = self.products.total, self.products.rows
-            covariance = np.empty(products.shape, np.float32)
-            mean = self.sampled_sum / rows
-            for group, row in np.ndindex(self.sampled_sum.shape):
-                centred = products[group, row] / rows - mean[group, row] * mean[group]
-                covariance[group, row] = centred * self._step**2
         return InputMoments(
-            covariance,
-            self.float_sum / self.count * (self._step / FRACTION),
-            self.quantized_sum / self.count * self._step,
+            self._sampled_covariance() if self._covariance else None,
+            self._float_sum / self._count * (self._step / FRACTION),
+            self._code_sum / self._count * self._step,
         )
 
-    @property
-    def _reaches(self) -> tuple[int, int]:
-        apart = attribute(self._node, "dilations", [1, 1])
-        down, across = ((size - 1) * step + 1 for size, step in zip(self._kernel, apart, strict=True))
-        return down, across
-
-    def _positions(self, x: NDArray[np.float32]) -> tuple[int, int]:
-        """How often the kernel fits into a map, down and across."""
-        if self._node.op_type == "Gemm":
-            return 1, 1
-        top, left, bottom, right = self._pads
-        strides = attribute(self._node, "strides", [1, 1])
-        room = x.shape[2] + top + bottom, x.shape[3] + left + right
-        down, across = (
-            (have - reach) // step + 1 for have, reach, step in zip(room, self._reaches, strides, strict=True)
-        )
-        return down, across
-
-    def _padded(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._node.op_type == "Gemm":
-            return x.reshape(len(x), -1, 1, 1)
-        top, left, bottom, right = self._pads
-        return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-
-    def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view [n, C, rows, columns, R, S] of each position of the kernel."""
-        padded = self._padded(x)
-        apart = attribute(self._node, "dilations", [1, 1])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self._reaches, axis=(2, 3))
-        down, across = attribute(self._node, "strides", [1, 1])
-        return windows[:, :, ::down, ::across, :: apart[0], :: apart[1]]
-
-    def _position_sums(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
-        """int64 [C * R * S]: the sum of integers over images and positions, rows first and then columns."""
-        padded, (height, width) = self._padded(x), self._kernel
-        rows, columns = self._positions(x)
-        down, across = attribute(self._node, "strides", [1, 1])
-        below, beside = attribute(self._node, "dilations", [1, 1])
-        sums = np.empty((padded.shape[1], height, width), np.int64)
-        for r in range(height):
-            first = r * below
-            lines = exact_sum(padded[:, :, first : first + (rows - 1) * down + 1 : down], 2)
-            for s in range(width):
-                first = s * beside
-                of_image = lines[:, :, first : first + (columns - 1) * across + 1 : across].sum(axis=2)
-                sums[:, r, s] = of_image.astype(np.int64).sum(axis=0)
-        return sums.ravel()
-
-
-def _patches(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 [samples, C * R * S]: at most PATCHES_AN_IMAGE positions of each image, evenly spread."""
-    n, _, rows, columns = windows.shape[:4]
-    position = np.arange(0, rows * columns, -(-rows * columns // PATCHES_AN_IMAGE))
-    some = windows.transpose(0, 2, 3, 1, 4, 5)[:, position // columns, position % columns]
-    return some.reshape(n * len(position), -1)
+    def _sampled_covariance(self) -> NDArray[np.float32]:
+        rows = [kept if kept.ndim == 3 else self._patches.sampled(kept, -self._middle) for kept in self._kept]
+        return exact_covariance(np.concatenate(rows)) * np.float32(self._step**2)

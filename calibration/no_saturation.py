@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import WEIGHT_LIMIT, QuantizedWeight
+from calibration.rounding import inverse_factor
 from calibration.weight_pairs import PAIR_LIMIT, neighbours
 
 BLOCK = 128
@@ -83,8 +84,6 @@ class _Elimination:
 
     @classmethod
     def of(cls, hessian: Rows, pairs: NDArray[np.intp]) -> "_Elimination":
-        from scipy.linalg import cholesky, lapack
-
         neighbours_of: defaultdict[int, list[int]] = defaultdict(list)
         for a, b in pairs.tolist():
             neighbours_of[a].append(b)
@@ -101,10 +100,8 @@ class _Elimination:
             placed |= {column} if other is None else {column, other}
         position = {column: at for at, column in enumerate(order)}
         partners = tuple(tuple(position[other] for other in neighbours_of[column]) for column in order)
-        permuted = hessian[np.ix_(order, order)]
-        inverse, _ = lapack.dpotri(cholesky(permuted, lower=True), lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        return cls(np.array(order), cholesky(inverse, lower=False), partners, np.array(joint))
+        in_order = np.array(order)
+        return cls(in_order, inverse_factor(hessian, in_order), partners, np.array(joint))
 
     def rounded(self, weight: Rows, step: Rows) -> tuple[Rows, Rows, NDArray[np.bool_]]:
         """Integers [K, D], each row's squared error [K], and which rows the limit touched [K]."""

@@ -11,12 +11,13 @@ logits with power
 
     B = sum_k (s_k^2 / 12) G_k * taps * sum_c E[x_c^2] / e_c^2.
 
-G comes from the gradients of `logit_gradients`. The sum of A and a share of B (second-order rounding takes
+G comes from `logit_gradients`. The sum of A and a share of B (second-order rounding takes
 most of it away) is minimised over log e by gradient descent.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,13 +27,13 @@ from torch import Tensor
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
-from calibration.logit_gradients import logit_gradients
+from calibration.logit_gradients import visit_gradients
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
 from calibration.scheme import Scheme
 from calibration.weight_layers import layer_weights
 
-IMAGES = 256
+IMAGES = 128
 EXTREME = 0.999
 POSITIONS = 512
 WEIGHT_SHARE = 0.3
@@ -41,12 +42,12 @@ STEPS, RATE = 300, 0.02
 
 @dataclass
 class ChannelStatistics:
-    """Of one tensor, float64 [C]: noise gain G, mean square, extreme (a batch's 99.9 % quantile of |x|)."""
+    """Of one tensor, float64 [C]: noise gain G, mean square, extreme (an image's 99.9 % quantile of |x|)."""
 
     gain: Tensor
     power: Tensor
     extreme: Tensor
-    batches: int = 0
+    images: int = 0
 
 
 def channel_statistics(
@@ -57,32 +58,30 @@ def channel_statistics(
 ) -> dict[str, ChannelStatistics]:
     """Measure `tensors` on the first IMAGES images. Raises ImagesError if there are none."""
     found: dict[str, ChannelStatistics] = {}
-    for images, gradients in logit_gradients(graph, tensors, batches, IMAGES):
-        for name, (x, gradient) in gradients.items():
-            _add(found, name, x, gradient)
-        on_batch(images)
+    for part in visit_gradients(graph, tensors, batches, IMAGES, partial(_add, found)):
+        on_batch(part)
     if not found:
         raise ImagesError("Equalisation needs calibration images, and there are none.")
     for statistics in found.values():
-        statistics.power /= statistics.batches
+        statistics.power /= statistics.images
     return found
 
 
 def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor, gradient: Tensor) -> None:
-    values = x.transpose(0, 1).flatten(1)
-    gain = gradient.transpose(0, 1).flatten(1).double().square().sum(1)
-    power = values.double().square().mean(1)
-    every = max(1, values.shape[1] // (POSITIONS * len(x))) | 1
-    sampled = values[:, ::every].abs()
-    above = max(1, round((1 - EXTREME) * sampled.shape[1]))
-    extreme = sampled.topk(above, dim=1).values[:, -1].double()
+    values = x.reshape(*x.shape[:2], -1)
+    gain = gradient.reshape(values.shape).square().sum(2).double().sum(0)
+    power = values.square().mean(2).double().sum(0)
+    every = max(1, values.shape[2] // POSITIONS) | 1
+    sampled = values[:, :, ::every].abs()
+    above = max(1, round((1 - EXTREME) * sampled.shape[2]))
+    extreme = sampled.topk(above, dim=2).values[:, :, -1].amax(0).double()
     if name not in found:
         zeros = torch.zeros_like(gain)
         found[name] = ChannelStatistics(zeros, zeros.clone(), zeros.clone())
     seen = found[name]
     seen.gain, seen.power = seen.gain + gain, seen.power + power
     seen.extreme = torch.maximum(seen.extreme, extreme)
-    seen.batches += 1
+    seen.images += len(x)
 
 
 def quietest_factors(

@@ -30,9 +30,9 @@ def quantize(
     """Write the Q/DQ ONNX of the float ONNX `model` to `output`; the same bytes for the same input.
 
     Placement as `placement` says; int8 weights as initialisers behind a DequantizeLinear on axis 0; biases
-    stay float32. A recipe that `needs_images` runs the float model once over `images`, batches of uint8 [n,
-    H, W, C], and reports each batch's size to `on_batch`; other recipes do not read them. A recipe that
-    `prepares` wants `model` to come from `prepare`.
+    stay float32. A recipe that `needs_images` runs the float model over the first of `images`, batches of
+    uint8 [n, H, W, C], and reports each batch's size to `on_batch`; other recipes do not read them. A recipe
+    that `prepares` wants `model` to come from `prepare`.
 
     Raises RangesError if `ranges` were not collected on this model for this recipe, ModelError for a graph
     that cannot be quantised, ImagesError for images that are missing or do not fit, and LintError if the

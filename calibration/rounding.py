@@ -80,29 +80,35 @@ def _rounded_rows(
 ) -> NDArray[np.int8]:
     """int8 [K, D] for weight [K, D] of one group."""
     order = np.argsort(-np.diag(hessian), kind="stable")
-    upper = inverse_factor(hessian[np.ix_(order, order)])
-    rest = weight.astype(np.float64)[:, order]
-    integers = np.zeros(rest.shape)
-    for start in range(0, rest.shape[1], BLOCK):
-        stop = min(start + BLOCK, rest.shape[1])
-        errors = np.zeros((len(rest), stop - start))
-        for i in range(start, stop):
-            integers[:, i] = nearest_weights(rest[:, i] / step)
-            error = (rest[:, i] - integers[:, i] * step) / upper[i, i]
-            rest[:, i + 1 : stop] -= error[:, None] * upper[i, i + 1 : stop]
-            errors[:, i - start] = error
-        rest[:, stop:] -= errors @ upper[start:stop, stop:]
-    values = np.empty(integers.shape, np.int8)
-    values[:, order] = integers
+    upper = inverse_factor(hessian, order)
+    rest = np.ascontiguousarray(weight.T[order], np.float64)
+    integers = np.empty(rest.shape, np.int8)
+    for start in range(0, len(rest), BLOCK):
+        stop = min(start + BLOCK, len(rest))
+        columns, moves = rest[start:stop], np.ascontiguousarray(upper[start:stop, start:])
+        errors = np.empty(columns.shape)
+        for i in range(len(columns)):
+            rounded = nearest_weights(columns[i] / step)
+            integers[start + i] = rounded
+            errors[i] = (columns[i] - rounded * step) / moves[i, i]
+            columns[i + 1 :] -= moves[i, i + 1 : len(columns), None] * errors[i]
+        rest[stop:] -= moves[:, len(columns) :].T @ errors
+    values = np.empty(weight.shape, np.int8)
+    values[:, order] = integers.T
     return values
 
 
-def inverse_factor(hessian: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return U, upper triangular, with U^T U the inverse of a positive definite matrix."""
+def inverse_factor(hessian: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return U, upper triangular, with U^T U the inverse of a positive definite matrix in that `order`.
+
+    The matrix is R R^T for an upper triangular R, which is the Cholesky factor from the last column to the
+    first. U is the inverse of R.
+    """
     from scipy.linalg import cholesky, lapack
 
-    lower = cholesky(hessian, lower=True)
-    inverse, _ = lapack.dpotri(lower, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    upper: NDArray[np.float64] = cholesky(inverse, lower=False)
+    last_first = order[::-1]
+    factor = hessian[np.ix_(last_first, last_first)].T
+    factor = cholesky(factor, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    upper: NDArray[np.float64] = inverse[::-1, ::-1]
     return upper

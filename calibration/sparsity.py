@@ -49,7 +49,7 @@ def sparse_rounding(
     order = _fours_in_order(weight.shape, np.diag(hessian[0]))
     step = scales.astype(np.float64)
     rest = weight.reshape(len(weight), -1).astype(np.float64)[:, order]
-    upper = inverse_factor(hessian[0][np.ix_(order, order)])
+    upper = inverse_factor(hessian[0], order)
     values = np.empty(rest.shape, np.int8)
     values[:, order] = _pruned_rows(rest, step, upper)
     return QuantizedWeight(values.reshape(weight.shape), scales)

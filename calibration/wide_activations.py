@@ -18,7 +18,7 @@ from torch import Tensor
 from calibration.estimated_costs import LayerCosts
 from calibration.expected_agreement import expected_agreement
 from calibration.grid import activation_grid
-from calibration.logit_gradients import logit_gradients
+from calibration.logit_gradients import visit_gradients
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
@@ -77,14 +77,17 @@ def _noise(
     """The logits, and by how much rounding each tensor to 8 bits changes those of an image, squared."""
     output = graph.model.graph.output[0].name
     errors, logits = dict.fromkeys(placement.observed, 0.0), list[Tensor]()
-    for count, found in logit_gradients(graph, (*placement.observed, output), images, IMAGES):
-        logits.append(found[output][0])
-        for name in errors.keys() & found.keys():
-            x, gradient = found[name]
+
+    def add(name: str, x: Tensor, gradient: Tensor) -> None:
+        if name == output:
+            logits.append(x)
+        if name in errors:
             grid = activation_grid(ranges[name].low, ranges[name].high, Scheme.ASYM)
             values = x.numpy()
             error = (grid.dequantize(grid.quantize(values)) - values) * gradient.numpy()
             errors[name] += float(np.square(error, dtype=np.float64).sum())
-        on_batch(count)
+
+    for part in visit_gradients(graph, (*placement.observed, output), images, IMAGES, add):
+        on_batch(part)
     together = torch.cat(logits)
     return together, {name: error / len(together) for name, error in errors.items()}

@@ -13,7 +13,7 @@ from calibration import logit_ranges
 from calibration.collect import collect, images_observed
 from calibration.grid import activation_grid
 from calibration.histogram import BINS, Histogram
-from calibration.logit_gradients import logit_gradients
+from calibration.logit_gradients import visit_gradients
 from calibration.logit_ranges import least_weighted_error
 from calibration.metrics import closeness
 from calibration.onnx_graph import OnnxGraph
@@ -61,17 +61,17 @@ def test_what_the_logits_do_not_see_is_left_out_of_the_range(tmp_path: Path) -> 
 
 def test_gradients_are_those_of_the_networks_logits(varied_model: Path) -> None:
     """For a classifier that reads t linearly, mean squares over directions are the squares of its weights."""
-    graph, images = OnnxGraph.load(varied_model), pictures(64, SHAPE)
+    graph = OnnxGraph.load(varied_model)
     last = next(node for node in graph.nodes if "logits" in node.output)
     weight = graph.constant(last.input[1])
     assert weight is not None
-    tensor, squares, count = str(last.input[0]), np.zeros(16), 0
-    for _ in range(8):
-        for part, gradients in logit_gradients(graph, (tensor,), [images], 64):
-            squares += np.square(gradients[tensor][1].numpy()).sum(axis=0)
-            count += part
-    assert count == 8 * 64
-    assert_allclose(squares / count, np.square(weight).sum(axis=0), rtol=0.6)
+    tensor, squares = str(last.input[0]), np.zeros(16)
+
+    def add(_name: str, _x: Tensor, gradient: Tensor) -> None:
+        squares[:] += np.square(gradient.numpy()).sum(axis=0)
+
+    assert sum(visit_gradients(graph, (tensor,), [pictures(256, SHAPE)], 250, add)) == 250
+    assert_allclose(squares / 250, np.square(weight).sum(axis=0), rtol=0.6)
 
 
 def test_a_rare_value_that_decides_is_not_clipped() -> None:

@@ -10,7 +10,7 @@ from torch.nn.functional import unfold
 from calibration.activations import InstrumentedModel
 from calibration.collect import collect
 from calibration.find_parameters import find_parameters
-from calibration.moments import InputMoments, collect_moments
+from calibration.moments import InputMoments, moments_by_layer
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
@@ -51,7 +51,7 @@ def test_each_group_of_a_convolution_has_a_covariance_of_its_own(tmp_path: Path)
     recipe, graph = QuantRecipe.parse("w8a8_asym_obq"), OnnxGraph.load(source)
     placement = place(graph, recipe)
     grids = find_parameters(graph, placement, collect(source, [images], recipe), recipe, [images]).grids
-    found = collect_moments(graph, placement, grids, [images], lambda _: None)
+    found = dict(moments_by_layer(graph, placement, grids, [images], lambda _: None))
     reads = network.layers(torch.from_numpy(images))
     for index, moments in found.items():
         name = next((name for name in reads if name in graph.nodes[index].name), None)
