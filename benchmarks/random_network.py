@@ -82,14 +82,13 @@ def pictures(count: int, shape: tuple[int, int, int], seed: int) -> Images:
 
 def quantize_for(subject: RandomNetwork, recipe_name: str, folder: Path) -> Path:
     """Calibrate and quantise."""
-    from calibration.collect import collect
-    from calibration.qdq import quantize
+    from calibration.produce import produce
     from calibration.recipe import QuantRecipe
 
-    recipe, path = QuantRecipe.parse(recipe_name), folder / f"{recipe_name}.onnx"
-    ranges = collect(subject.model, [subject.calibration], recipe)
-    quantize(subject.model, ranges, recipe, path, [subject.calibration])
-    return path
+    into = folder / recipe_name
+    into.mkdir(parents=True, exist_ok=True)
+    recipe = QuantRecipe.parse(recipe_name)
+    return produce(subject.model, lambda: [subject.calibration], recipe, into).quantized
 
 
 def build_and_run(

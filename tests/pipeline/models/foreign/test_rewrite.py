@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from calibration.collect import collect
+from calibration.produce import produce
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from pipeline.errors import CheckpointError
@@ -232,8 +233,8 @@ def test_networks_of_other_families_become_files_for_a_jetson(name: str, tmp_pat
     source = export(make((CLASSIFIERS | SEGMENTERS)[name]), tmp_path / f"{name}.onnx")
     path = adopted(source, usual(name), tmp_path)
     target = find_target("jetson")
-    quantize(path, collect(path, [pixels(16)], target.recipe), target.recipe, tmp_path / "int8.onnx")
-    target.build(tmp_path / "int8.onnx", tmp_path / target.engine_name, path)
+    int8 = produce(path, lambda: [pixels(16)], target.recipe, tmp_path).quantized
+    target.build(int8, tmp_path / target.engine_name, path)
     checks = json.loads((tmp_path / CHECKS).read_text())
     assert checks[0]["outcome"] == "passed"
     assert {check["outcome"] for check in checks[1:-1]} == {
