@@ -4,9 +4,10 @@
         [--seeds 0 1 2] [--record ROWS.jsonl] [--only METHOD ...] [--python TOOL=VENV/bin/python ...]
 
 For every method and seed: top-1, agreement with the float model's top-1 and SQNR of the logits on all
-evaluation images, in onnxruntime with settings that are exact on this processor, and seconds of processor
-time to quantise. At the end the mean over the seeds, and the smallest and the largest. --python names a
-Python that has a peer's tool (see `peers/calibrate_elsewhere.py`), to compare with it too.
+evaluation images (on their pixels, where the network gives each pixel a class), in onnxruntime with settings
+that are exact on this processor, and seconds of processor time to quantise. At the end the mean over the
+seeds, and the smallest and the largest. --python names a Python that has a peer's tool (see
+`peers/calibrate_elsewhere.py`), to compare with it too.
 
 With --record a row that was measured is not measured again: rows are found by a digest of the float model,
 the images and the method, for our recipes also of calibration's source. docs/calibration.md holds results.
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,18 +36,17 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import calibration
+from benchmarks.drawn_network import DrawnNetwork
 from benchmarks.method_rows import MethodRow, table
 from benchmarks.recorded_rows import record, recorded
-from calibration.metrics import closeness, logits
+from calibration.metrics import closeness
 from calibration.prepare_float import Images
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig
-from pipeline.data.split import Split
 from pipeline.progress import Silent
 
-BATCH = 32
 SCRIPT = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
 """Runs in a Python that has a peer's tool."""
 RECIPES = (
@@ -61,6 +61,7 @@ RECIPES = (
     "w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc",
     "w8a8_sym_mse_eq_pix_sens_wmse_obq_bc",
     "w8a8_sym_mse_eq_pix_sens_wide_wmse_obq_bc",
+    "w8a8_sym_mse_eq_ctr_pix_sens_wmse_obq_bc",
     "w8a8_asym",
     "w8a8_asym_avg",
     "w8a8_asym_pct",
@@ -98,44 +99,7 @@ class Method:
 
     name: str
     digest: str
-    quantize: Callable[["DrawnNetwork", Path], Path]
-
-
-@dataclass(frozen=True)
-class DrawnNetwork:
-    """A network with the calibration images of one seed, and the evaluation images."""
-
-    build: Build
-    seed: int
-
-    @cached_property
-    def calibration(self) -> Images:
-        """The calibration images, preprocessed."""
-        return batches_of(self.build.calibration, self.build)
-
-    @cached_property
-    def evaluation(self) -> Images:
-        """The evaluation images, preprocessed."""
-        return batches_of(self.build.evaluation, self.build)
-
-    @cached_property
-    def reference(self) -> NDArray[np.float32]:
-        """The float model's logits on the evaluation images."""
-        return logits(self.model, self.evaluation())
-
-    @property
-    def model(self) -> Path:
-        """The float model."""
-        return self.build.float_model.path
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the model and all images."""
-        found = sha256(self.model.read_bytes())
-        for images in (self.calibration, self.evaluation):
-            for batch in images():
-                found.update(batch.tobytes())
-        return found.hexdigest()
+    quantize: Callable[[DrawnNetwork, Path], Path]
 
 
 class FedBatches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
@@ -167,12 +131,6 @@ def quantize_by_onnxruntime(
         calibrate_method=method,
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
     )
-
-
-def batches_of(split: Split, build: Build) -> Images:
-    """The images of a split, preprocessed once and kept: these data sets are small."""
-    kept = [batch.images for batch in split.batches(build.model.preprocessing, BATCH)]
-    return lambda: kept
 
 
 def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Path) -> Path:
@@ -225,7 +183,6 @@ def source_digest() -> str:
 
 def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> MethodRow:
     """Quantise by a method and compare the result with the float model."""
-    labels = draw.build.evaluation.labels
     count = sum(map(len, draw.calibration()))
     row = partial(
         MethodRow,
@@ -233,7 +190,7 @@ def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> Meth
         network=network,
         images=count,
         seed=draw.seed,
-        evaluated=len(labels),
+        evaluated=len(draw.build.evaluation),
         method=method.name,
     )
     with tempfile.TemporaryDirectory() as scratch:
@@ -244,11 +201,11 @@ def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> Meth
             said = error.stderr.decode(errors="replace").strip().splitlines()
             return row(problem=said[-1] if said else "ended without a word")
         seconds = _processor_seconds() - before
-        found = logits(path, draw.evaluation())
+        found = draw.answers(path)
     close = closeness(draw.reference, found)
     return row(
-        float_top1=_share(draw.reference, labels),
-        top1=_share(found, labels),
+        float_top1=_share(draw.reference, draw.truth),
+        top1=_share(found, draw.truth),
         agreement=close.agreement,
         sqnr_db=close.sqnr_db,
         processor_s=seconds,
@@ -261,9 +218,9 @@ def _processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _share(found: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def _share(found: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
     """The share of right answers."""
-    return float((found.argmax(axis=1) == labels).mean())
+    return float((found.argmax(axis=1) == truth).mean())
 
 
 def _tool(given: str) -> tuple[str, Path]:

@@ -22,6 +22,7 @@ from torch.nn import functional
 from benchmarks.peers import mobilenets
 from pipeline.data.open import open_dataset
 from pipeline.data.split import Split
+from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 SIDE = 96
@@ -72,10 +73,7 @@ class Photos:
 
 
 def train(network: nn.Module, photos: Photos, epochs: int, name: str) -> None:
-    """Train `network` on shifted, scaled and mirrored photos, from a warm-up to rate 0 along a cosine.
-
-    Prints each epoch's mean loss behind `name`.
-    """
+    """Train `network` on shifted, scaled and mirrored photos. Prints each epoch's mean loss behind `name`."""
     torch.manual_seed(0)
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.05)
     network.train()
@@ -86,9 +84,8 @@ def train(network: nn.Module, photos: Photos, epochs: int, name: str) -> None:
         order = torch.randperm(len(photos.images))
         for at in range(0, len(order) - BATCH + 1, BATCH):
             chosen = order[at : at + BATCH]
-            rate = RATE * min(1, 20 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = RATE * rate_at(step, steps)
             logits = network(_varied(photos.images[chosen], side))
             loss = functional.cross_entropy(logits, photos.labels[chosen], label_smoothing=0.1)
             optimiser.zero_grad()
@@ -97,6 +94,11 @@ def train(network: nn.Module, photos: Photos, epochs: int, name: str) -> None:
             total, step = total + loss.item(), step + 1
         print(f"{name} epoch {epoch + 1} of {epochs}: loss {total / (len(order) // BATCH):.3f}", flush=True)
     network.eval()
+
+
+def rate_at(step: int, steps: int) -> float:
+    """The share of the largest rate at a step: from a warm-up to 0 along a cosine."""
+    return min(1, 20 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _varied(images: Tensor, side: int) -> Tensor:
@@ -119,7 +121,9 @@ def accuracy(network: nn.Module, photos: Photos) -> float:
     return float((found == photos.labels).float().mean())
 
 
-def export(network: nn.Module, path: Path, side: int, classes: tuple[str, ...]) -> None:
+def export(
+    network: nn.Module, path: Path, side: int, classes: tuple[str, ...], task: Task = Task.CLASSIFY
+) -> None:
     """Write the ONNX file and its description."""
     torch.onnx.export(
         network.eval(),
@@ -131,7 +135,8 @@ def export(network: nn.Module, path: Path, side: int, classes: tuple[str, ...]) 
         output_names=["logits"],
         dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
     )
-    path.with_suffix(".toml").write_text(f'layout = "NHWC"\nlabels = {list(classes)!r}\n')
+    described = f'layout = "NHWC"\nlabels = {list(classes)!r}\ntask = "{task}"\n'
+    path.with_suffix(".toml").write_text(described)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """A network that gives a class for each pixel."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -20,16 +21,19 @@ def _twice(before: int, channels: int) -> nn.Sequential:
 
 
 class PeerUNet(nn.Module):
-    """Ronneberger et al. 2015 with half the channels and padding, made large by resizing."""
+    """Ronneberger et al. 2015 with half the channels and padding, made large by resizing.
 
-    def __init__(self, classes: int) -> None:
+    widths: the channels of each size of the image, the largest first.
+    """
+
+    def __init__(self, classes: int, widths: Sequence[int] = _WIDTHS) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.down = nn.ModuleList(_twice(a, b) for a, b in pairwise((3, *_WIDTHS)))
-        joined = [(a + b, a) for a, b in pairwise(_WIDTHS)]
+        self.down = nn.ModuleList(_twice(a, b) for a, b in pairwise((3, *widths)))
+        joined = [(a + b, a) for a, b in pairwise(widths)]
         self.up = nn.ModuleList(_twice(a, b) for a, b in reversed(joined))
         self.pool, self.resize = nn.MaxPool2d(2), nn.Upsample(scale_factor=2.0, mode="nearest")
-        self.head = nn.Conv2d(_WIDTHS[0], classes, 1)
+        self.head = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, 3, H, W], H and W multiples of 8, to classes [N, C, H, W]."""

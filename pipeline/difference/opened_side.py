@@ -19,7 +19,7 @@ from targets.runtime.bundle.signature import PublicKey
 OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")
 """What a build's folder has, the most interesting first."""
 OF_TENSORRT, TENSORRT_MAGIC = (".plan", ".trt"), b"ftrt"
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
+CHECKPOINTS = (".pt", ".pth", ".th", ".ckpt", ".safetensors", ".h5", ".keras")
 
 
 @contextmanager

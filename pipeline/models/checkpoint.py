@@ -42,7 +42,7 @@ WAYS_OUT = (
 )
 """Keys that torch's own tools store instead of a weight, and what to do about them."""
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".th", ".ckpt")
 """Suffixes of weight files, also those of Hugging Face's libraries."""
 
 Say = Callable[[str], None]

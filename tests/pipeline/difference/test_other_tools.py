@@ -149,3 +149,10 @@ def test_without_litert_it_says_what_to_install(tmp_path: Path, monkeypatch: pyt
 
 def test_pictures_that_the_test_uses_tell_classes_apart(model: onnx.ModelProto) -> None:
     assert len(np.unique(graph_side(model, "A").logits(PICTURES).argmax(1))) > 1
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".th"])
+def test_a_checkpoint_is_known_by_its_name(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"weights{suffix}").write_bytes(b"")
+    with pytest.raises(CheckpointError), opened(tmp_path / f"weights{suffix}"):
+        pass

@@ -180,10 +180,11 @@ def test_parameters_without_buffers_and_quantised_layers_say_what_to_save(tmp_pa
         loaded({"state_dict": {**RAW, **quantised}}, tmp_path)
 
 
-def test_a_folder_of_weights_names_the_files_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "resnet32-d509ac18.th"])
+def test_a_folder_of_weights_names_the_files_in_it(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    torch.save(RAW, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"Name the file of weights: pytorch_model\.bin in that folder"):
+    torch.save(RAW, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"Name the file of weights: {re.escape(name)} in that folder"):
         load_model(MODEL, tmp_path, 10)
 
 
