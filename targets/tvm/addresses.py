@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from targets.tvm.arena import Lifetime, plan
 from targets.tvm.depthwise_layer import DepthwiseLayer, depthwise_layer
 from targets.tvm.integer_graph import IntegerGraph, Island, Operator, outputs
-from targets.tvm.isa import Isa
+from targets.tvm.isa import CENTRE, Isa
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, layouts
 from targets.tvm.operators.convolution import Conv
@@ -44,7 +44,7 @@ class Addresses:
 
     def __init__(self, graph: IntegerGraph, isa: Isa, keeps_all: bool = False) -> None:
         self.isa = isa
-        self.layouts = layouts(graph)
+        self.layouts = layouts(graph, isa)
         self.convolutions = {
             op.node: convolution(op, self.layouts[op.input.name], self.of(op))
             for op in graph.operators
@@ -81,7 +81,7 @@ class Addresses:
         return self.layouts[tensor.name].channels
 
     def strides(self, tensor: Tensor) -> Strides:
-        """Bytes between a tensor's rows and pixels."""
+        """Elements between a tensor's rows and pixels."""
         return self.layouts[tensor.name].strides
 
     def stored(self, value: int) -> int:
@@ -89,20 +89,28 @@ class Addresses:
         return value - 128 if self.isa.signed else value
 
     def zero(self, tensor: Tensor) -> int:
-        """The zero point as kernels read it. For a wide tensor: 256 * stored high byte + stored low byte."""
+        """The zero point as kernels read it; of bytes that lie apart 256 * high + low, as they are stored."""
         return tensor.zero - self.isa.wide_offset if tensor.wide else self.stored(tensor.zero)
+
+    def written(self, value: int, tensor: Tensor) -> int:
+        """A number of a tensor as it is rounded: int16 for 16 bits, also where bytes lie apart afterwards."""
+        return value - CENTRE if tensor.wide else self.stored(value)
 
     def fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
         """Return the value for a tensor's halo or, with `whole`, for all of it; None if there is no halo."""
         layout = self.layouts[tensor.name]
         if not whole and not layout.has_halo:
             return None
+        pixel = self._zeros(tensor, layout)
+        return Fill(self.start(tensor), layout, self.constants.add(pixel), len(set(pixel)) > 1, whole)
+
+    def _zeros(self, tensor: Tensor, layout: Layout) -> NDArray[np.uint8]:
+        """The bytes of a pixel of zero points."""
+        if tensor.wide and not layout.apart:
+            return np.full(layout.channels, self.written(tensor.zero, tensor), "<i2").view(np.uint8)
         points = tuple(divmod(tensor.zero, 256)) if tensor.wide else tensor.zero_point
-        each = layout.channels if tensor.wide else 1
-        zeros = np.resize(np.repeat([self.stored(z) for z in points], each).astype(np.int16), layout.pixel)
-        pattern = self.constants.add(zeros.astype(self.isa.stored))
-        varies = len(set(points)) > 1
-        return Fill(self.start(tensor), layout, pattern, varies, whole)
+        each = np.repeat([self.stored(z) for z in points], layout.channels if tensor.wide else 1)
+        return np.resize(each, layout.pixel).astype(np.uint8)
 
     def parameters(
         self,
@@ -115,7 +123,7 @@ class Addresses:
     ) -> int:
         """Add the parameters of a kernel that requantises; return their offset in the constants."""
         bounds = (output.zero, clip.low, clip.high)
-        zero, low, high = bounds if output.wide else (self.stored(v) for v in bounds)
+        zero, low, high = (self.written(value, output) for value in bounds)
         other = (0, 0.0) if residual is None else (self.zero(residual.tensor), residual.multiplier)
         return self.constants.add(parameters(bias, multiplier, (zero, low, high), other, factor))
 

@@ -22,13 +22,10 @@ class PackedConv:
     factor: NDArray[np.float32]
 
 
-def stored_bias(op: Conv, channels: int, offset: int) -> NDArray[np.int64]:
-    """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w).
-
-    `offset`: an activation's value minus the number that is multiplied in its place.
-    """
+def stored_bias(op: Conv, channels: int, isa: Isa) -> NDArray[np.int64]:
+    """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w)."""
     count, per_group = op.weight.shape[:2]
-    zeros = np.broadcast_to(np.array(op.input.zero_point) - offset, op.input.channels)
+    zeros = np.broadcast_to(np.array(op.input.zero_point) - _offset(op, isa), op.input.channels)
     by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
     correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
     bias = np.zeros(channels, np.int64)
@@ -36,8 +33,8 @@ def stored_bias(op: Conv, channels: int, offset: int) -> NDArray[np.int64]:
     return bias
 
 
-def offset_of_bytes(op: Conv, isa: Isa) -> int:
-    """The offset where numbers are multiplied as bytes, as they are stored."""
+def _offset(op: Conv, isa: Isa) -> int:
+    """An activation's value minus the number that is multiplied in its place."""
     return isa.wide_offset if op.input.wide else 128 * isa.signed
 
 

@@ -57,15 +57,23 @@ class DebugEngine:
             assert isinstance(tensor, Dense)  # noqa: S101 - only they have no layout
             part = np.ascontiguousarray(arena[:, kept.start : kept.start + tensor.size])
             return part.view(tensor.dtype).reshape(len(arena), *tensor.shape[1:])
-        first = arena[:, kept.start + layout.origin :].view(self.isa.stored)
-        strides = layout.strides
+        words = layout.strides.words
+        first = arena[:, kept.start + layout.origin :]
         shape = (len(arena), tensor.height, tensor.width, tensor.channels)
-        step = (first.strides[0], strides.row, strides.pixel, 1)
-        high = as_strided(first, shape, step).astype(np.int32)
+        step = (first.strides[0], layout.row, layout.pixel, 2 if words else 1)
+
+        def numbers(begin: int) -> NDArray[np.int32]:
+            one = as_strided(first[:, begin:], (*shape, step[-1]), (*step, 1))
+            return (
+                np.ascontiguousarray(one).view("<i2" if words else self.isa.stored)[..., 0].astype(np.int32)
+            )
+
+        stored = numbers(0)
         if not tensor.wide:
-            return (high + (128 if self.isa.signed else 0)).astype(np.uint8)
-        low = as_strided(first[:, layout.channels :], shape, step).astype(np.int32)
-        return (256 * high + low + self.isa.wide_offset).astype(np.uint16)
+            return (stored + (128 if self.isa.signed else 0)).astype(np.uint8)
+        if not words:
+            stored = 256 * stored + numbers(layout.channels)
+        return (stored + self.isa.wide_offset).astype(np.uint16)
 
     def differing(self, output: NDArray[np.float32], images: Bytes) -> Mapping[str, int]:
         """Return, for each tensor, how many of its numbers differ from the oracle's."""

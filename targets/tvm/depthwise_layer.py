@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import (
     PackedConv,
-    offset_of_bytes,
     stored_bias,
     stored_factor,
     stored_multiplier,
@@ -18,7 +17,7 @@ from targets.tvm.kernels.depthwise_window import TapBlock, TapWindow, window_pla
 from targets.tvm.kernels.dot import tap_step
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.tap_plan import NO_TAP
-from targets.tvm.kernels.tap_step import register_order
+from targets.tvm.kernels.tap_step import TapStep
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.tile import cut
@@ -71,18 +70,18 @@ _WORTH = 2.0
 
 def pack_depthwise(op: Conv, layer: DepthwiseLayer, isa: Isa) -> PackedConv:
     """Weights for each size of a block's rows, then as `kernels.depthwise` goes over them."""
-    channels = stored_channels(op.weight.shape[0])
+    channels, wide = stored_channels(op.weight.shape[0]), op.input.wide
     kernel = _by_tap(op, channels)
     parts = [
-        _chunk(kernel[first : first + chunk.size], layer.window, piece.size, isa)
+        _chunk(kernel[first : first + chunk.size], layer.window, piece.size, tap_step(isa, chunk.size, wide))
         for piece in cut(op.output.height, layer.block.rows)
-        for chunk in chunks(channels, isa)
+        for chunk in chunks(channels, isa, wide)
         for first in range(chunk.first, chunk.first + chunk.count * chunk.size, chunk.size)
     ]
-    order, factor = _order(channels, isa), stored_factor(op, channels)
+    order, factor = _order(channels, isa, wide), stored_factor(op, channels)
     return PackedConv(
         np.concatenate(parts),
-        stored_bias(op, channels, offset_of_bytes(op, isa))[order],
+        stored_bias(op, channels, isa)[order],
         stored_multiplier(op, channels)[order],
         factor[order] if factor.size else factor,
     )
@@ -96,23 +95,22 @@ def _by_tap(op: Conv, channels: int) -> NDArray[np.int8]:
     return found
 
 
-def _chunk(weights: NDArray[np.int8], window: TapWindow, rows: int, isa: Isa) -> NDArray[np.int8]:
+def _chunk(weights: NDArray[np.int8], window: TapWindow, rows: int, step: TapStep) -> NDArray[np.int8]:
     """Weights [channels, taps, columns] of one vector of channels, for blocks of `rows` rows."""
-    step = tap_step(isa, len(weights))
-    ordered = weights[register_order(len(weights))]
+    ordered = weights[step.order]
     parts = []
-    for uses in window_plan(window, rows, isa).uses:
+    for uses in window_plan(window, rows, step).uses:
         for use in uses:
             taps = [*use.taps, *[NO_TAP] * (step.together - len(use.taps))]
             parts += [step.pack(ordered[:, :, taps, column]) for column in range(window.kernel[1])]
     return np.concatenate(parts)
 
 
-def _order(channels: int, isa: Isa) -> NDArray[np.int64]:
+def _order(channels: int, isa: Isa, wide: bool) -> NDArray[np.int64]:
     """The channels in the order of registers."""
     parts = [
-        first + register_order(chunk.size).reshape(-1)
-        for chunk in chunks(channels, isa)
+        first + tap_step(isa, chunk.size, wide).order.reshape(-1)
+        for chunk in chunks(channels, isa, wide)
         for first in range(chunk.first, chunk.first + chunk.count * chunk.size, chunk.size)
     ]
     return np.concatenate(parts)

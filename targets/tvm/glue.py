@@ -115,7 +115,7 @@ def _fill(fill: Fill | None) -> str:
     if fill is None:
         return "0"
     layout = fill.layout
-    stride, end = layout.strides.row, layout.width * layout.pixel
+    stride, end = layout.row, layout.width * layout.pixel
     gap = layout.side * layout.pixel
     first, size = (layout.origin, stride) if fill.whole else (layout.origin + end, gap)
     last = first + (layout.height - 1) * stride

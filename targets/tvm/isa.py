@@ -19,6 +19,10 @@ class DotInstruction(StrEnum):
     """ARM without dot product: 16 products in int16 (smull, smlal2), then added pairwise (sadalp)."""
 
 
+CENTRE = 1 << 15
+"""By so much numbers of 16 bits are lowered to be int16."""
+
+
 @dataclass(frozen=True)
 class Isa:
     """One instruction set. `lanes` is the number of int32 in a vector register."""
@@ -47,9 +51,17 @@ class Isa:
         return self.dot is DotInstruction.VPMADDWD
 
     @property
+    def bytes_apart(self) -> bool:
+        """Whether numbers of 16 bits are stored as bytes, the low ones behind the high ones of a pixel.
+
+        Where instructions multiply bytes only. Others take int16, as they are stored.
+        """
+        return self.signed
+
+    @property
     def wide_offset(self) -> int:
-        """What is missing in 256 * high byte + low byte, as stored, of a number of 16 bits."""
-        return 128 * 257 if self.signed else 0
+        """What is missing in a number of 16 bits: 256 * high byte + low byte, or int16, as stored."""
+        return 128 * 257 if self.bytes_apart else CENTRE
 
     @property
     def for_wide(self) -> "Isa":
@@ -68,8 +80,10 @@ _ARM = "aarch64-linux-gnu"
 ISAS = {
     isa.name: isa
     for isa in (
-        Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), DotInstruction.VPDPBUSD, 16, 32),
-        Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), DotInstruction.VPDPBUSD, 8, 16),
+        Isa(
+            "avx512vnni", _X86, "x86-64-v4", ("+avx512vnni", "+fast-dpwssd"), DotInstruction.VPDPBUSD, 16, 32
+        ),
+        Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni", "+fast-dpwssd"), DotInstruction.VPDPBUSD, 8, 16),
         Isa("avx512", _X86, "x86-64-v4", (), DotInstruction.VPMADDWD, 16, 32),
         Isa("avx2", _X86, "x86-64-v3", (), DotInstruction.VPMADDWD, 8, 16),
         Isa("sse4", _X86, "x86-64-v2", (), DotInstruction.VPMADDWD, 4, 16),

@@ -6,6 +6,7 @@ Rows share their padding: the pixels to the right of one row are those to the le
 from dataclasses import dataclass, replace
 
 from targets.tvm.integer_graph import IntegerGraph, outputs
+from targets.tvm.isa import Isa
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.tensors import Tensor
@@ -20,7 +21,8 @@ _SLACK = 64  # the last loads of a run may reach beyond it
 class Layout:
     """The memory of one activation tensor. Sizes in pixels, `channels` as stored.
 
-    A pixel of a `wide` one has the high bytes of all channels, then their low bytes.
+    A pixel of a `wide` one has an int16 for each channel, or `apart` the high bytes of all channels, then
+    their low bytes.
     """
 
     height: int
@@ -30,6 +32,7 @@ class Layout:
     bottom: int = 0
     side: int = 0
     wide: bool = False
+    apart: bool = False
 
     @property
     def pixel(self) -> int:
@@ -37,20 +40,27 @@ class Layout:
         return self.channels * (2 if self.wide else 1)
 
     @property
+    def row(self) -> int:
+        """Bytes from one row to the next."""
+        return (self.width + self.side) * self.pixel
+
+    @property
     def strides(self) -> Strides:
-        """Bytes between rows and between pixels."""
-        return Strides((self.width + self.side) * self.pixel, self.pixel, self.channels if self.wide else 0)
+        """Elements between rows and between pixels."""
+        if self.wide and not self.apart:
+            return Strides(self.row // 2, self.channels, words=True)
+        return Strides(self.row, self.pixel, self.channels if self.wide else 0)
 
     @property
     def origin(self) -> int:
         """Bytes from the start to the first pixel of the image."""
-        return self.top * self.strides.row + self.side * self.pixel
+        return self.top * self.row + self.side * self.pixel
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         rows = self.top + self.height + self.bottom
-        return rows * self.strides.row + self.side * self.pixel + _SLACK
+        return rows * self.row + self.side * self.pixel + _SLACK
 
     @property
     def has_halo(self) -> bool:
@@ -58,10 +68,10 @@ class Layout:
         return bool(self.top or self.bottom or self.side)
 
 
-def layouts(graph: IntegerGraph) -> dict[str, Layout]:
+def layouts(graph: IntegerGraph, isa: Isa) -> dict[str, Layout]:
     """Lay out every tensor of pixels so that each convolution finds its padding."""
     written = [tensor for op in graph.operators for tensor in outputs(op)]
-    found = {t.name: _plain(t, t is graph.image) for t in written if isinstance(t, Tensor)}
+    found = {t.name: _plain(t, t is graph.image, isa) for t in written if isinstance(t, Tensor)}
     for op in graph.operators:
         if isinstance(op, Conv):
             found[op.input.name] = _with_halo(found[op.input.name], op)
@@ -73,9 +83,9 @@ def stored_channels(channels: int) -> int:
     return -(-channels // CHANNEL_ALIGNMENT) * CHANNEL_ALIGNMENT
 
 
-def _plain(tensor: Tensor, image: bool) -> Layout:
+def _plain(tensor: Tensor, image: bool, isa: Isa) -> Layout:
     channels = tensor.channels if image else stored_channels(tensor.channels)
-    return Layout(tensor.height, tensor.width, channels, wide=tensor.wide)
+    return Layout(tensor.height, tensor.width, channels, wide=tensor.wide, apart=isa.bytes_apart)
 
 
 def _with_halo(layout: Layout, op: Conv) -> Layout:

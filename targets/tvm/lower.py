@@ -107,7 +107,7 @@ class Lowering:
         place, how = self.place, self.place.convolutions[op.node]
         layout = place.layouts[op.input.name]
         pad_rows, pad_columns = op.window.pad
-        x = place.pixels(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel
+        x = place.pixels(op.input) - pad_rows * layout.row - pad_columns * layout.pixel
         if how.before:
             yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
             x = place.prepared(op)
@@ -239,7 +239,7 @@ class Lowering:
 
     def _piece(self, op: Assemble, piece: Piece, fill: Fill | None) -> Step:
         place = self.place
-        x, (sy, sx) = place.strides(piece.tensor), piece.stride
+        x, y, (sy, sx) = place.strides(piece.tensor), place.strides(op.output), piece.stride
         same = (piece.tensor.zero, piece.tensor.wide) == (op.output.zero, False)
         plain = piece.multiplier == 1.0 and same and op.clip == Clip()
         stored = stored_channels(piece.tensor.channels)
@@ -248,8 +248,8 @@ class Lowering:
             height=op.output.height,
             width=op.output.width,
             channels=piece.tensor.channels,
-            x=Strides(x.row * sy, x.pixel * sx, x.low),
-            y=place.strides(op.output),
+            x=replace(x, row=x.row * sy, pixel=x.pixel * sx),
+            y=y,
             plain=plain and piece.affine is None,
             limits=limits(piece, op.output, op.clip),
             affine=0 if piece.affine is None else stored,
@@ -267,7 +267,7 @@ class Lowering:
             x=place.pixels(piece.tensor),
             w=w,
             p=place.parameters(bias, multiplier, op.output, op.clip, None),
-            y=place.pixels(op.output) + piece.channel,
+            y=place.pixels(op.output) + piece.channel * y.element,
             fill=fill,
         )
 
@@ -296,7 +296,7 @@ class Lowering:
             channels=tensor.channels,
             y=place.strides(tensor),
         )
-        p = place.grid(tensor.zero if tensor.wide else place.stored(tensor.zero), op.scale)
+        p = place.grid(place.written(tensor.zero, tensor), op.scale)
         x, y = place.start(op.input), place.pixels(tensor)
         return Step(op.node, kernel, x=x, p=p, y=y, fill=place.fill(tensor), int8=False)
 

@@ -54,7 +54,7 @@ def _from_cheapest(tiles: list[Tile], shape: ConvShape, isa: Isa) -> list[Tile]:
 
 def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
     """All tiles that divide the channels and fit the registers."""
-    inner, found = inner_step(isa, split=shape.split, chained=shape.chained), []
+    inner, found = inner_step(isa, words=shape.words, split=shape.split, chained=shape.chained), []
     unroll = inner.unroll if shape.granules > inner.unit else 1
     for vectors in (1,) if shape.chained else range(1, 9):
         block = vectors * isa.lanes
@@ -88,7 +88,7 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
 
 def _block_cost(shape: ConvShape, isa: Isa, rows: int, columns: int, vectors: int) -> float:
     """Estimated instructions of one granule of a block."""
-    inner = inner_step(isa, split=shape.split, chained=shape.chained)
+    inner = inner_step(isa, words=shape.words, split=shape.split, chained=shape.chained)
     pixels = len(places(rows, columns, inner.pair))
     dots = inner.registers(pixels, vectors)
     live = rows * (columns + shape.overlap - 1) / shape.overlap

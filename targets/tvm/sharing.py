@@ -106,10 +106,8 @@ def _by_convolution(step: Step, kernel: ConvKernel | DepthwiseKernel, items: ran
     rows = kernel.rows(items)
     reads = [_rows(step.x, rows, kernel.row_step, kernel.reach)]
     if kernel.residual:
-        wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels + kernel.residual.low
-        reads.append(_rows(step.r, rows, kernel.residual.row, wide))
-    wide = (kernel.width - 1) * kernel.y.pixel + kernel.channels + kernel.y.low
-    return Touched(tuple(reads), (_rows(step.y, rows, kernel.y.row, wide),))
+        reads.append(_pixels(step.r, rows, kernel.residual, kernel))
+    return Touched(tuple(reads), (_pixels(step.y, rows, kernel.y, kernel),))
 
 
 def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
@@ -121,11 +119,11 @@ def _pixels(
     address: int,
     rows: range,
     strides: Strides,
-    kernel: LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel,
+    kernel: ConvKernel | DepthwiseKernel | LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel,
 ) -> Bytes:
     """All of these rows of pixels."""
-    size = (kernel.width - 1) * strides.pixel + kernel.channels + strides.low
-    return _rows(address, rows, strides.row, size)
+    size = strides.span(kernel.width, kernel.channels)
+    return _rows(address, rows, strides.row * strides.element, size)
 
 
 def _moved(found: Bytes, by: int) -> Bytes:
@@ -136,8 +134,8 @@ def _filled(fill: Fill, items: range, of: int) -> Bytes:
     """The bytes that the runtime fills with these items: to the right of their rows, and beyond both ends."""
     layout = fill.layout
     first, after = (layout.height * n // of for n in (items.start, items.stop))
-    begin = fill.address + (layout.origin + first * layout.strides.row if items.start else 0)
-    end = fill.address + (layout.origin + after * layout.strides.row if items.stop < of else layout.size)
+    begin = fill.address + (layout.origin + first * layout.row if items.start else 0)
+    end = fill.address + (layout.origin + after * layout.row if items.stop < of else layout.size)
     return range(begin, end)
 
 

@@ -67,7 +67,7 @@ class ConvShape:
     `group`: output channels that share an input window; a block must not mix windows. `overlap`: how many
     taps that are read together need neighbouring pixels. `paired`: two rows lie beside each other.
     `split`: top bits of bytes are multiplied by themselves. `chained`: blocks of four channels, see
-    `kernels.chained_products`.
+    `kernels.chained_products`. `words`: activations are int16.
     """
 
     height: int
@@ -82,6 +82,7 @@ class ConvShape:
     paired: bool = False
     split: bool = False
     chained: bool = False
+    words: bool = False
 
     @property
     def row_unit(self) -> int:

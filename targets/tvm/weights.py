@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from targets.tvm.chained_weights import Chained, chained
 from targets.tvm.conv_constants import (
     PackedConv,
-    offset_of_bytes,
     stored_bias,
     stored_factor,
     stored_multiplier,
@@ -24,7 +23,7 @@ from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
 from targets.tvm.kernels.split_bytes import SplitBytes, split_bytes
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.widen import CENTRE, WidenKernel, widen
+from targets.tvm.kernels.widen import WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.operators.assembling import Piece
@@ -148,11 +147,11 @@ def _geometry(op: Conv, x: Layout, isa: Isa, listed: bool = False) -> ConvGeomet
     read = (isa, _size(op), op.window.reach(1, 1), op.window.stride, x, kh * kw * channels)
     split = split_bytes(*read, max(op.input.zero_point)) if op.groups == 1 and not x.wide else None
     wide = None if split else widen(*read)
-    inner = inner_step(isa, split=split is not None)
+    inner = inner_step(isa, words=x.strides.words, split=split is not None)
     between, following = _distances(op, x, pairs, split or wide)
     order = (0,) if listed else reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
-    contiguous = contiguous and not (x.wide and wide is None)
+    contiguous = contiguous and not x.strides.low
     run = kw * x.channels if contiguous else window
     if (kh, kw) == (1, 1) and op.groups == 1 and pairs is None and split is None:
         run = op.weight.shape[1]  # channels that only fill up a pixel stand behind the others
@@ -173,7 +172,8 @@ def _geometry(op: Conv, x: Layout, isa: Isa, listed: bool = False) -> ConvGeomet
         pairs=pairs,
         widened=wide,
         split=split,
-        low=0 if wide else x.strides.low,
+        low=x.strides.low,
+        words=wide is not None or x.strides.words,
     )
     shape = replace(_blocked(op, windows, groups, order, inner.granule), chained=listed)
     return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
@@ -193,6 +193,7 @@ def _blocked(op: Conv, windows: WindowRuns, groups: Groups, order: Sequence[int]
         residual=op.residual is not None,
         paired=windows.pairs is not None,
         split=windows.split is not None,
+        words=windows.words,
     )
 
 
@@ -243,10 +244,9 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
         packed = _in_blocks(op, geometry, isa)
     if windows.split:
         packed = without_excess(packed, windows, windows.split)
-    offset = CENTRE if op.input.wide and windows.widened else offset_of_bytes(op, isa)
     return PackedConv(
         packed,
-        stored_bias(op, channels, offset),
+        stored_bias(op, channels, isa),
         stored_multiplier(op, channels),
         stored_factor(op, channels),
     )
@@ -256,7 +256,7 @@ def _in_blocks(op: Conv, geometry: ConvGeometry, isa: Isa) -> NDArray[np.int8]:
     """Weights [block of channels, run, granule, channel, byte]."""
     channels = stored_channels(op.weight.shape[0])
     dense = _windowed(op, geometry, channels)
-    inner = inner_step(isa, split=geometry.windows.split is not None)
+    inner = inner_step(isa, words=geometry.windows.words, split=geometry.windows.split is not None)
     if len(geometry.order) > 1:
         padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
     else:

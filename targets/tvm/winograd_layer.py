@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import (
     PackedConv,
-    offset_of_bytes,
     stored_bias,
     stored_factor,
     stored_multiplier,
@@ -197,7 +196,7 @@ def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     power = kernel.tile.power
     return PackedConv(
         pack(runs, BLOCK, kernel.granule),
-        stored_bias(op, kernel.channels, offset_of_bytes(op, kernel.isa)) * kernel.tile.scale,
+        stored_bias(op, kernel.channels, kernel.isa) * kernel.tile.scale,
         stored_multiplier(op, kernel.channels) / np.float32(power),
         stored_factor(op, kernel.channels),
     )

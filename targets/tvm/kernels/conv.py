@@ -78,7 +78,7 @@ class ConvKernel:
         return inner_step(
             self.isa,
             windows.chunk,
-            wide=windows.widened is not None,
+            words=windows.words,
             split=windows.split is not None,
             chained=windows.chains is not None,
         )
@@ -192,7 +192,7 @@ class ConvKernel:
     @property
     def _results(self) -> Results:
         last = self.height - 1 if self.windows.pairs and self.height % 2 else None
-        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied, low=self.y.low)
+        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied, y=self.y)
         return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:

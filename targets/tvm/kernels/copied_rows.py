@@ -20,7 +20,7 @@ class CopiedRows(RowKernel):
 
     def reads(self, items: range) -> range:
         """Bytes that work items read."""
-        wide = (self.width - 1) * self.x.pixel + self.channels + self.x.low
+        wide = self.x.span(self.width, self.channels)
         return range(items[0] * self.x.row, items[-1] * self.x.row + wide)
 
 

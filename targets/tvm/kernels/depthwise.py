@@ -13,9 +13,9 @@ from tvm import tirx
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.depthwise_block import BlockByColumns, BlockByParts
 from targets.tvm.kernels.depthwise_window import DepthwiseShape, TapBlock, TapWindow, window_plan
-from targets.tvm.kernels.dot import tap_step
+from targets.tvm.kernels.dot import widest_tap_step
 from targets.tvm.kernels.emitter import Emitter, Expr
-from targets.tvm.kernels.tap_step import PARTS, WEIGHT_BYTES
+from targets.tvm.kernels.tap_step import WEIGHT_BYTES, TapStep
 from targets.tvm.tile import Cut, cut
 
 _MOST_WRITTEN_OUT = 420
@@ -24,18 +24,13 @@ _MOST_OF_ONE_RESULT = 2500
 """A single result may have more: all the kernel's taps."""
 
 
-def widths(isa: Isa) -> tuple[int, ...]:
-    """Channels of a vector of bytes, the widest first."""
-    return tuple(width for width in (64, 32, 16) if width <= 4 * isa.lanes)
-
-
-def chunks(channels: int, isa: Isa) -> Iterator[Cut]:
+def chunks(channels: int, isa: Isa, wide: bool) -> Iterator[Cut]:
     """Cut stored channels into vectors: as many of the widest as there are, then narrower ones."""
-    first = 0
-    for width in widths(isa):
+    first, width = 0, widest_tap_step(isa, wide).channels
+    while first < channels:
         if count := (channels - first) // width:
             yield Cut(first, count, width)
-        first += count * width
+        first, width = first + count * width, width // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +50,15 @@ class DepthwiseKernel(DepthwiseShape):
     @property
     def row_step(self) -> int:
         """Bytes between the windows of a row of results and those of the next."""
-        return self.window.stride[0] * self.x.row
+        return self.window.stride[0] * self.x.row * self.x.element
 
     @property
     def reach(self) -> int:
         """Bytes from the first that the windows of a row of results read to the one after the last."""
         (kh, kw), (dh, dw), sx = self.window.kernel, self.window.dilation, self.window.stride[1]
-        columns = (self.width - 1) * sx + (kw - 1) * dw
-        whole = self.window.planes * self.channels + self.x.low
-        return (kh - 1) * dh * self.x.row + columns * self.x.pixel + whole
+        columns = (self.width - 1) * sx + (kw - 1) * dw + 1
+        rows = (kh - 1) * dh * self.x.row * self.x.element
+        return rows + self.x.span(columns, self.window.planes * self.channels)
 
     def rows(self, items: range) -> range:
         """The rows of results that work items belong to."""
@@ -90,11 +85,11 @@ class DepthwiseKernel(DepthwiseShape):
 
     def _rows(self, k: Emitter, row: Expr, rows: int, weights: int) -> None:
         """All channels and columns of a block of rows."""
-        for chunk in chunks(self.channels, self.isa):
+        for chunk in chunks(self.channels, self.isa, self.wide):
             with k.loop(chunk.count) as n:
                 channel = k.let(n * chunk.size + chunk.first)
                 w = k.let(channel * self._weight_bytes(rows) + weights)
-                step = tap_step(self.isa, chunk.size)
+                step = self.step(chunk.size)
                 kind = BlockByParts if step.parts and not self.x.low else BlockByColumns
                 start = tirx.const(0, "int64")
                 block = kind(self, k, step, TapBlock(rows, 1), row, start, channel, w).begun()
@@ -104,34 +99,34 @@ class DepthwiseKernel(DepthwiseShape):
                         replace(block, size=TapBlock(rows, columns.size), column=column).emit()
 
 
-def choose_block(window: TapWindow, height: int, width: int, isa: Isa, wide: bool = False) -> TapBlock | None:
+def choose_block(window: TapWindow, height: int, width: int, isa: Isa, wide: bool) -> TapBlock | None:
     """The block with the fewest estimated instructions for each result; None if the kernel is too large.
 
-    `wide`: what it reads has 16 bits, so that there are two sums for each result.
+    `wide`: what it reads has 16 bits.
     """
-    step = tap_step(isa, 4 * isa.lanes)
+    step, passes = widest_tap_step(isa, wide), 2 if wide and isa.bytes_apart else 1
     sizes = [
         TapBlock(rows, columns)
         for rows in range(1, min(height, step.rows) + 1)
-        for columns in range(1, min(width, 1 if wide else step.columns) + 1)
+        for columns in range(1, min(width, step.columns) + 1)
     ]
-    fitting = [size for size in sizes if _written_out(window, size, isa) <= _MOST_WRITTEN_OUT]
+    fitting = [size for size in sizes if passes * _written_out(window, size, step) <= _MOST_WRITTEN_OUT]
     if fitting:
-        return min(fitting, key=lambda size: _cost(window, size, isa))
-    return sizes[0] if _written_out(window, sizes[0], isa) <= _MOST_OF_ONE_RESULT else None
+        return min(fitting, key=lambda size: _cost(window, size, step))
+    return sizes[0] if passes * _written_out(window, sizes[0], step) <= _MOST_OF_ONE_RESULT else None
 
 
-def _written_out(window: TapWindow, size: TapBlock, isa: Isa) -> int:
+def _written_out(window: TapWindow, size: TapBlock, step: TapStep) -> int:
     """Multiplications of a block in the code."""
-    return window_plan(window, size.rows, isa).products * window.kernel[1] * size.columns * PARTS
+    return window_plan(window, size.rows, step).products * window.kernel[1] * size.columns * step.registers
 
 
-def _cost(window: TapWindow, size: TapBlock, isa: Isa) -> float:
+def _cost(window: TapWindow, size: TapBlock, step: TapStep) -> float:
     """Estimated instructions of a vector of results."""
-    step, plan = tap_step(isa, 4 * isa.lanes), window_plan(window, size.rows, isa)
+    plan = window_plan(window, size.rows, step)
     rows = sum(len(group) for group in plan.groups)
     read = len(list(window.columns_read(size.columns))) - (window.shared if step.parts else 0)
     interleaved = read * (len(plan.groups) * step.shuffles + rows) / (size.rows * size.columns)
     products = plan.products * window.kernel[1] / size.rows
-    weights = PARTS / 2 / size.columns if step.parts else 0.0  # two with one instruction
+    weights = step.registers / 2 / size.columns if step.parts else 0.0  # two with one instruction
     return interleaved + products * (step.products + weights)

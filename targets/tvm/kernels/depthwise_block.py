@@ -8,7 +8,7 @@ block reads too stays in registers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
@@ -19,10 +19,13 @@ from targets.tvm.kernels.depthwise_window import DepthwiseShape, TapBlock
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.tap_step import PARTS, WEIGHT_BYTES, TapStep, register_order
+from targets.tvm.kernels.tap_step import WEIGHT_BYTES, TapStep
 
 _MORE_THAN_PIXELS = 40
 """The sum of a row and a column is less than 2**40."""
+
+Start = Callable[[Buffer, int], None]
+"""Begins the sums of a column of results."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ class ResultBlock(ABC):
             replace(kernel.isa, lanes=self.step.lanes),
             kernel.channels,
             kernel.limits,
-            packed_order=True,
+            interleaved=self.step.registers,
             function=kernel.applied,
-            low=kernel.y.low,
+            y=kernel.y,
         )
 
     @property
@@ -68,7 +71,8 @@ class ResultBlock(ABC):
         """The operands of one group of rows of the column of pixels at `x`."""
         k, kernel, channels = self.k, self.kernel, self.step.channels
         places = [x + (row * kernel.x.row + plane * kernel.channels) for row, plane in group]
-        return self.step.interleave(k, [k.let(k.load(k.x, place, channels)) for place in places])
+        found = [k.let(k.load(k.numbers("x", kernel.x), place, channels)) for place in places]
+        return self.step.interleave(k, found)
 
     def _bias(self, part: int) -> Expr:
         lanes = self.step.lanes
@@ -77,34 +81,40 @@ class ResultBlock(ABC):
     def _write(self, row: int, column: int, sums: list[Expr]) -> None:
         """Round one result, and write it."""
         k, kernel, requantise, lanes = self.k, self.kernel, self._requantise, self.step.lanes
-        multipliers = [requantise.multipliers(k, self.channel + part * lanes) for part in range(PARTS)]
-        addends: list[Expr | None] = [None] * PARTS
+        multipliers = [
+            requantise.multipliers(k, self.channel + part * lanes) for part in range(self.step.registers)
+        ]
+        addends: list[Expr | None] = [None] * self.step.registers
         if kernel.residual:
             addends = list(self._addends(self._address(kernel.residual, row, column)))
         values = [
             requantise.result(k, total, m, addend)
             for total, m, addend in zip(sums, multipliers, addends, strict=True)
         ]
-        at = self._address(kernel.y, row, column)
-        for plane, stored in enumerate(requantise.planes(k, values)):
-            k.store(k.y, at + plane * kernel.y.low, stored, self.step.channels)
+        y, at, channels = k.numbers("y", kernel.y), self._address(kernel.y, row, column), self.step.channels
+        if kernel.y.words:
+            stored = requantise.words(k, values)
+            for part, words in enumerate(stored):
+                k.store(y, at + part * (channels // len(stored)), words, channels // len(stored))
+        else:
+            for plane, stored in enumerate(requantise.planes(k, values)):
+                k.store(y, at + plane * kernel.y.low, stored, channels)
 
     def _address(self, strides: Strides, row: int, column: int) -> Expr:
         return (self.row + row) * strides.row + (self.column + column) * strides.pixel + self.channel
 
     def _addends(self, at: Expr) -> list[Expr]:
-        k, requantise, channels = self.k, self._requantise, self.step.channels
-        stored = k.let(k.load(k.r, at, channels))
-        if self.kernel.residual and (low := self.kernel.residual.low):
-            lows = k.let(k.load(k.r, at + low, channels))
-            return [
-                requantise.wide_addend(k, *(tirx.Shuffle([v], list(map(int, part))) for v in (stored, lows)))
-                for part in register_order(channels)
-            ]
+        k, requantise, channels, strides = self.k, self._requantise, self.step.channels, self.kernel.residual
+        assert strides is not None  # noqa: S101 -- whoever asks has one
+        r = k.numbers("r", strides)
+        stored = k.let(k.load(r, at, channels))
+        if strides.low:
+            return requantise.wide_addends(k, stored, k.let(k.load(r, at + strides.low, channels)), channels)
         if requantise.isa.signed:
             return requantise.addends(k, stored, channels)
-        parts = [tirx.Shuffle([stored], list(map(int, part))) for part in register_order(channels)]
-        return [requantise.addend(k, part) for part in parts]
+        return [
+            requantise.addend(k, tirx.Shuffle([stored], list(map(int, part)))) for part in self.step.order
+        ]
 
 
 @dataclass(frozen=True)
@@ -112,40 +122,36 @@ class BlockByColumns(ResultBlock):
     """Column by column of the pixels that it reads."""
 
     def emit(self) -> None:
-        """Compute the block."""
-        kernel, k = self.kernel, self.k
-        sx, columns, x = kernel.window.stride[1], self.size.columns, self._x
-        count, dtype = self.size.rows * columns * PARTS, f"int32x{self.step.lanes}"
-        total = k.registers(count, dtype)
-        high = k.registers(count, dtype) if kernel.x.low else None
+        """Compute the block. Of bytes that lie apart, the high ones are multiplied first."""
+        kernel, size, x = self.kernel, self.size, self._x
+        total = self.k.registers(size.rows * size.columns * self.step.registers, f"int32x{self.step.lanes}")
+        if kernel.x.low:
+            for column, uses in kernel.window.columns_read(size.columns):
+                self._multiply(total, x + column * kernel.x.pixel, uses, self._zero)
+            self._emit(total, x + kernel.x.low, self._bias_and_high)
+        else:
+            self._emit(total, x, self._only_bias)
+
+    def _emit(self, total: Buffer, x: Expr, start: Start) -> None:
+        """Multiply column after column, and write the results that are complete."""
+        kernel, sx, columns = self.kernel, self.kernel.window.stride[1], self.size.columns
         reach = (kernel.window.kernel[1] - 1) * kernel.window.dilation[1]
         for column, uses in kernel.window.columns_read(columns):
-            at = x + column * kernel.x.pixel
-            if high is not None:
-                self._multiply(high, at, uses, biases=False)
-            self._multiply(total, at + kernel.x.low, uses)
+            self._multiply(total, x + column * kernel.x.pixel, uses, start)
             done, rest = divmod(column - reach, sx)
             if rest == 0 and 0 <= done < columns:
                 for row in range(self.size.rows):
-                    self._add_high(total, high, row, done)
-                    sums = [k.load(total, self._at(row, done, part)) for part in range(PARTS)]
+                    sums = [
+                        self.k.load(total, self._at(row, done, part)) for part in range(self.step.registers)
+                    ]
                     self._write(row, done, sums)
 
-    def _add_high(self, total: Buffer, high: Buffer | None, row: int, column: int) -> None:
-        """Add 256 times the sums of high bytes, where there are some."""
-        if high is None:
-            return
-        eight = splat(tirx.const(8, "int32"), self.step.lanes)
-        for at in (self._at(row, column, part) for part in range(PARTS)):
-            sums = tirx.shift_left(self.k.load(high, at), eight)
-            self.k.store(total, at, self.k.load(total, at) + sums)
-
-    def _multiply(self, total: Buffer, x: Expr, uses: list[tuple[int, int]], biases: bool = True) -> None:
+    def _multiply(self, total: Buffer, x: Expr, uses: list[tuple[int, int]], start: Start) -> None:
         """Multiply what a column of pixels holds: `uses` are columns of results, and of the kernel."""
         plan, kw = self.kernel.plan(self.size.rows), self.kernel.window.kernel[1]
         for p, s in uses:
             if s == 0:
-                self._start(total, p, biases)
+                start(total, p)
         for g, group in enumerate(plan.groups):
             operands, at = self._interleaved(x, group), 0
             for row, groups in enumerate(plan.uses):
@@ -157,19 +163,32 @@ class BlockByColumns(ResultBlock):
                     at += 1
 
     def _add(self, total: Buffer, row: int, column: int, operands: list[Expr], w: Expr) -> None:
-        for part in range(PARTS):
+        for part in range(self.step.registers):
             at = self._at(row, column, part)
             self.k.store(total, at, self.step.multiply(self.k, self.k.load(total, at), operands, part, w))
 
     def _at(self, row: int, column: int, part: int) -> int:
-        return (row * self.size.columns + column) * PARTS + part
+        return (row * self.size.columns + column) * self.step.registers + part
 
-    def _start(self, total: Buffer, column: int, biases: bool) -> None:
-        """Begin the sums of a column of results with the biases, or with zero."""
-        for part in range(PARTS):
-            bias = self._bias(part) if biases else splat(tirx.const(0, "int32"), self.step.lanes)
+    def _zero(self, total: Buffer, column: int) -> None:
+        """Begin the sums of a column of results with zero."""
+        for row, part in product(range(self.size.rows), range(self.step.registers)):
+            self.k.store(total, self._at(row, column, part), splat(tirx.const(0, "int32"), self.step.lanes))
+
+    def _only_bias(self, total: Buffer, column: int) -> None:
+        """Begin them with the biases."""
+        for part in range(self.step.registers):
+            bias = self._bias(part)
             for row in range(self.size.rows):
                 self.k.store(total, self._at(row, column, part), bias)
+
+    def _bias_and_high(self, total: Buffer, column: int) -> None:
+        """Begin them with the biases and 256 times the sums of high bytes."""
+        eight = splat(tirx.const(8, "int32"), self.step.lanes)
+        for part in range(self.step.registers):
+            bias = self._bias(part)
+            for at in (self._at(row, column, part) for row in range(self.size.rows)):
+                self.k.store(total, at, tirx.shift_left(self.k.load(total, at), eight) + bias)
 
 
 @dataclass(frozen=True)
@@ -194,7 +213,7 @@ class BlockByParts(ResultBlock):
         operands = self._operands()
         places = list(product(range(self.size.rows), range(self.size.columns)))
         sums: dict[tuple[int, int], list[Expr]] = {place: [] for place in places}
-        for first in range(0, PARTS, self.step.parts):
+        for first in range(0, self.step.registers, self.step.parts):
             parts = range(first, first + self.step.parts)
             total = self._sums(operands, parts)
             for (row, p), part in product(places, parts):

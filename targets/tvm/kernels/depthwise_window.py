@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.dot import tap_step
+from targets.tvm.kernels.dot import tap_step, widest_tap_step
 from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.tap_plan import TapPlan, tap_plan
+from targets.tvm.kernels.tap_step import TapStep
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,20 @@ class DepthwiseShape:
 
     def plan(self, rows: int) -> TapPlan:
         """How the rows of a block's results are multiplied."""
-        return window_plan(self.window, rows, self.isa)
+        return window_plan(self.window, rows, widest_tap_step(self.isa, self.wide))
+
+    def step(self, channels: int) -> TapStep:
+        """How vectors of so many channels are multiplied."""
+        return tap_step(self.isa, channels, self.wide)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reads 16 bits."""
+        return self.x.words or self.x.low > 0
 
 
-def window_plan(window: TapWindow, rows: int, isa: Isa) -> TapPlan:
+def window_plan(window: TapWindow, rows: int, step: TapStep) -> TapPlan:
     """How `rows` rows of results are multiplied."""
-    together = tap_step(isa, 4 * isa.lanes).together
-    return tap_plan(rows, window.kernel[0], window.stride[0], window.dilation[0], window.planes, together)
+    return tap_plan(
+        rows, window.kernel[0], window.stride[0], window.dilation[0], window.planes, step.together
+    )

@@ -6,9 +6,10 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-from targets.tvm.kernels.requantise import Requantise, ResultRange, joined
+from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.wide_numbers import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +74,9 @@ class CopyKernel(RowKernel):
                 k.store(k.y, y + i, k.load(k.x, x + i))
         else:
             requantise = Requantise(
-                self.isa, self.affine or 1, self.limits, per_channel=self.affine > 0, low=self.y.low
+                self.isa, self.affine or 1, self.limits, per_channel=self.affine > 0, y=self.y
             )
-            total = k.load(k.x, x, lanes).astype(f"int32x{lanes}")
-            if self.x.low:
-                total = joined(total, k.load(k.x, x + self.x.low, lanes), lanes)
-            total = total + splat(k.load(k.ints, 0), lanes)
+            total = number(k, "x", self.x, x, lanes) + splat(k.load(k.ints, 0), lanes)
             addend = k.load(k.view("w", "float32"), channel, lanes) if self.affine else None
             value = requantise.scaled(k, total, requantise.multiplier(k, channel), addend)
             requantise.store(k, y, [0], [value], None if count == lanes else count)

@@ -9,6 +9,8 @@ from tvm import tirx
 from tvm.ir import PointerType, PrimType
 from tvm.tirx.stmt import AllocBuffer, DeclBuffer
 
+from targets.tvm.kernels.strides import Strides
+
 Expr = Any
 """A TIR expression; tvm has no types for mypy."""
 
@@ -43,6 +45,7 @@ class Emitter:
         self.w = self.view("w", "int8")
         self.ints, self.floats = self.view("p", "int32"), self.view("p", "float32")
         self.view_logits = self.view("y", "float32")
+        self._words = dict[str, Buffer]()
 
     def view(self, pointer: str, dtype: str) -> Buffer:
         """See one of the pointers x, w, p, r, y as elements of `dtype`."""
@@ -50,6 +53,14 @@ class Emitter:
         buffer = tirx.decl_buffer((_EXTENT,), dtype, data=data)
         self._blocks[0].append(DeclBuffer(buffer, data=data))
         return buffer
+
+    def numbers(self, pointer: str, strides: Strides) -> Buffer:
+        """See one of x, r and y as the elements of activations that lie so far apart."""
+        if not strides.words:
+            return {"x": self.x, "r": self.r, "y": self.y}[pointer]
+        if pointer not in self._words:
+            self._words[pointer] = self.view(pointer, "int16")
+        return self._words[pointer]
 
     def registers(self, count: int, dtype: str) -> Buffer:
         """Local vectors that LLVM keeps in registers as long as every index is a constant."""

@@ -6,9 +6,10 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
-from targets.tvm.kernels.requantise import Requantise, joined
+from targets.tvm.kernels.requantise import Requantise
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.wide_numbers import number
 from targets.tvm.operators.sliding_window import SlidingWindow
 
 _WRITTEN_OUT = 49
@@ -85,7 +86,7 @@ class AveragePoolKernel(PoolKernel):
         k = self.emitter()
         (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
         lanes, height, width = self.isa.lanes, *self.input_size
-        requantise = Requantise(self.isa, kh * kw, per_channel=False, low=self.y.low)
+        requantise = Requantise(self.isa, kh * kw, per_channel=False, y=self.y)
         total = k.registers(1, f"int32x{lanes}")
         with k.items() as row, k.loop(self.width) as column:
             top, bottom = (k.let(clamp_index(row * sh + (d - ph), 0, height)) for d in (0, kh))
@@ -95,10 +96,7 @@ class AveragePoolKernel(PoolKernel):
                 k.store(total, 0, splat(k.load(k.ints, count), lanes))
                 with k.loop(bottom - top, top) as y, k.loop(right - left, left) as x:
                     at = k.let(y * self.x.row + x * self.x.pixel + chunk * lanes)
-                    cell = k.load(k.x, at, lanes)
-                    if self.x.low:
-                        cell = joined(cell, k.load(k.x, at + self.x.low, lanes), lanes)
-                    k.store(total, 0, k.load(total, 0) + cell.astype(f"int32x{lanes}"))
+                    k.store(total, 0, k.load(total, 0) + number(k, "x", self.x, at, lanes))
                 multiplier = splat(k.load(k.floats, count + kh * kw), lanes)
                 value = requantise.scaled(k, k.load(total, 0), multiplier)
                 at = row * self.y.row + column * self.y.pixel + chunk * lanes

@@ -5,9 +5,11 @@ from typing import Any
 
 from tvm import tirx
 
+from targets.tvm.isa import CENTRE
 from targets.tvm.kernels.emitter import Emitter, Expr
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.wide_numbers import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class DequantiseKernel(RowKernel):
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
-        source, planes = k.view("x", "float32") if self.real else k.x, k.view("y", "float32")
+        real, planes = k.view("x", "float32"), k.view("y", "float32")
         kept = self.channels // self.block**2
         width, plane = self.width * self.block, self.height * self.width * self.block**2
         with (
@@ -37,13 +39,11 @@ class DequantiseKernel(RowKernel):
             k.loop(self.width) as column,
         ):
             part = (down * self.block + right) * kept
-            value = k.load(source, row * self.x.row + column * self.x.pixel + part + channel)
-            if not self.real:
-                steps = value.astype("int32")
-                if self.x.low:
-                    at = row * self.x.row + column * self.x.pixel + part + channel + self.x.low
-                    steps = steps * 256 + k.load(source, at).astype("int32")
-                centred = steps + k.load(k.ints, 0)
+            at = row * self.x.row + column * self.x.pixel + part + channel
+            if self.real:
+                value = k.load(real, at)
+            else:
+                centred = number(k, "x", self.x, at) + k.load(k.ints, 0)
                 value = centred.astype("float32") * k.load(k.floats, 1)
             at = (row * self.block + down) * width + column * self.block + right
             k.store(planes, channel * plane + at, value)
@@ -62,7 +62,8 @@ class QuantiseKernel(RowKernel):
         """Generate the TIR."""
         k = self.emitter()
         planes = k.view("x", "float32")
-        low, high = (-128, 127) if self.isa.signed and not self.y.low else (0, 65535 if self.y.low else 255)
+        wide = self.y.words or self.y.low
+        low, high = (-CENTRE, CENTRE - 1) if wide else (-128, 127) if self.isa.signed else (0, 255)
         zero, scale = k.let(k.load(k.ints, 0)), k.let(k.load(k.floats, 1))
         least, most = ((tirx.const(v, "int32") - zero).astype("float32") for v in (low, high))
         with (
@@ -73,12 +74,12 @@ class QuantiseKernel(RowKernel):
             x = k.load(planes, channel * (self.height * self.width) + row * self.width + column)
             steps = tirx.max(tirx.min(self._rounded(k, x / scale), most), least)
             stored, at = steps.astype("int32") + zero, row * self.y.row + column * self.y.pixel + channel
+            y = k.numbers("y", self.y)
             if self.y.low:
                 stored = k.let(stored)
-                flip = 128 if self.isa.signed else 0
-                k.store(k.y, at + self.y.low, ((stored & 255) ^ flip).astype(k.element))
-                stored = tirx.shift_right(stored, tirx.const(8, "int32")) ^ flip
-            k.store(k.y, at, stored.astype(k.element))
+                k.store(y, at + self.y.low, ((stored & 255) ^ 128).astype(k.element))
+                stored = tirx.shift_right(stored, tirx.const(8, "int32"))
+            k.store(y, at, stored.astype("int16" if self.y.words else k.element))
         return k.function(name)
 
     def _rounded(self, k: Emitter, value: Expr) -> Expr:

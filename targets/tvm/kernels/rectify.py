@@ -33,7 +33,7 @@ class RectifyKernel(RowKernel):
                 x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
                 values = []
-                found = centred(k, self.isa, k.x, x, places[0], offset)
+                found = centred(k, self.isa, "x", self.x, x, places[0], offset)
                 for value, (_, more) in zip(found, vectors, strict=True):
                     below = k.load(slopes, channel + more, lanes)
                     factor = tirx.Select(value < nothing, below, requantise.multiplier(k, 0))

@@ -5,18 +5,29 @@ factors [C] where a function is applied to sums. Rounding is to nearest, ties to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
 from tvm import tirx
 
 from calibration.register_functions import RegisterFunction
-from targets.tvm.isa import Isa
+from targets.tvm.isa import CENTRE, Isa
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.function_steps import in_steps
+from targets.tvm.kernels.register_order import (
+    TOGETHER,
+    Groups,
+    as_bytes,
+    as_words,
+    interleaved,
+    one_after_the_other,
+)
+from targets.tvm.kernels.strides import BYTES, Strides
+from targets.tvm.kernels.wide_numbers import split, with_offset
 
-_LARGEST = 2147483520.0  # the float32 below 2**31
+_LARGEST = float(1 << 30)
+"""Larger results are beyond every bound; with a zero point added this one still fits int32."""
 _INTEGERS = 1.5 * 2**23
 """Where float32 holds just the integers: a sum with it is rounded, and its low bits are an integer."""
 
@@ -70,12 +81,12 @@ class Requantise:
     channels: int
     limits: ResultRange = ResultRange()
     per_channel: bool = True
-    packed_order: bool = False
-    """Channels are in registers in the order from which x86 packs bytes into their own."""
+    interleaved: int = 0
+    """How many registers take turns in having four channels; 0: each has the next channels."""
     function: RegisterFunction | None = None
     """The function that is applied to sums before they are rounded."""
-    low: int = 0
-    """From a result's high byte to its low byte; 0 where results have 8 bits."""
+    y: Strides = BYTES
+    """How results are stored: as bytes, as int16, or as high and low bytes apart."""
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
         """One of the scalars, in every lane."""
@@ -124,15 +135,9 @@ class Requantise:
         return k.load(k.floats, 2 * self.channels + SCALARS + channel, lanes)
 
     def addend(self, k: Emitter, stored: Expr) -> Expr:
-        """float32(r - zr) * mr for `lanes` stored residual values."""
+        """x86: float32(r - zr) * mr for `lanes` stored residual values, bytes or int16."""
         lanes = self.isa.lanes
         centred = stored.astype(f"int32x{lanes}") + self.scalar(k, Scalar.RESIDUAL_OFFSET, lanes)
-        return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
-
-    def wide_addend(self, k: Emitter, high: Expr, low: Expr) -> Expr:
-        """The addend of `lanes` residual values of 16 bits."""
-        lanes = self.isa.lanes
-        centred = joined(high, low, lanes) + self.scalar(k, Scalar.RESIDUAL_OFFSET, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
     def addends(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
@@ -147,6 +152,12 @@ class Requantise:
             found += split(centred, "int16", width, 4)
         return [four.astype("int32x4").astype("float32x4") * multiplier for four in found]
 
+    def wide_addends(self, k: Emitter, high: Expr, low: Expr, count: int) -> list[Expr]:
+        """ARM: the addends of `count` values of 16 bits."""
+        offset = self.scalar(k, Scalar.RESIDUAL_OFFSET, 4)
+        multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
+        return [value.astype("float32x4") * multiplier for value in with_offset(k, high, low, count, offset)]
+
     def one_addend(self, k: Emitter, stored: Expr) -> Expr:
         """The addend of `lanes` stored residual values, as each instruction set subtracts best."""
         return self.addends(k, stored, self.isa.lanes)[0] if self.isa.signed else self.addend(k, stored)
@@ -156,12 +167,17 @@ class Requantise:
     ) -> None:
         """Round float vectors, add the zero point, clamp and write each at `base` + its offset.
 
-        Four vectors are narrowed together. `count` limits what is written of the last one.
+        Four vectors are narrowed to bytes together, two to int16. `count` limits what is written of the last.
         """
-        for first in range(0, len(values), 4):
-            at = offsets[first : first + 4]
-            for plane, stored in enumerate(self.planes(k, values[first : first + 4])):
-                self._write(k, base + plane * self.low if plane else base, at, stored, 4, count)
+        together = 2 if self.y.words else 4
+        for first in range(0, len(values), together):
+            at, some = offsets[first : first + together], values[first : first + together]
+            if self.y.words:
+                (stored,) = self.words(k, some)
+                self._write(k, base, at, stored, together, count)
+                continue
+            for plane, stored in enumerate(self.planes(k, some)):
+                self._write(k, base + plane * self.y.low if plane else base, at, stored, together, count)
 
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
@@ -198,22 +214,62 @@ class Requantise:
         return self._saturated(k, eights)
 
     def planes(self, k: Emitter, values: Sequence[Expr]) -> list[Expr]:
-        """Up to four float vectors as bytes; of results of 16 bits the high ones, and the low ones."""
-        if not self.low:
+        """Up to four float vectors as bytes; where these lie apart the high ones, and the low ones."""
+        if not self.y.low:
             return [self.narrow(k, values)]
-        words = [k.let(self._word(k, self._round(k, value))) for value in values]
-        words += words[-1:] * (4 - len(words))
-        eight, byte = (splat(tirx.const(value, "int32"), self.isa.lanes) for value in (8, 255))
-        pack = replace(self, limits=ResultRange(short=True, clip=False, from_zero=True))
-        halves = [tirx.shift_right(word, eight) for word in words], [word & byte for word in words]
-        return [k.let(pack._packed(k, half)) for half in halves]
+        words = self.words(k, [*values, *[values[-1]] * (4 - len(values))])
+        both = [tirx.reinterpret("int8x16", word) for word in words]
+        high, low = (tirx.Shuffle(both, list(range(first, 32, 2))) for first in (1, 0))
+        return [k.let(high), k.let(low ^ splat(tirx.const(-128, "int8"), 16))]
 
-    def _word(self, k: Emitter, rounded: Expr) -> Expr:
-        """Add the zero point and clamp, in int32."""
-        zero, low, high = (
-            self.scalar(k, which, self.isa.lanes) for which in (Scalar.ZERO, Scalar.LOW, Scalar.HIGH)
-        )
-        return tirx.min(tirx.max(rounded, low - zero), high - zero) + zero
+    def words(self, k: Emitter, values: Sequence[Expr]) -> list[Expr]:
+        """Two or four float vectors as int16, in the order of channels; a single one twice.
+
+        From a zero point of 0 on they are uint16, which is centred then: there is nothing to add before.
+        """
+        values = [*values, *[values[-1]] * (len(values) % 2)]
+        dtype = f"int16x{2 * self.isa.lanes}"
+        rounded = [self._round(k, value) for value in values]
+        if self.limits.from_zero:
+            centre = splat(tirx.const(-CENTRE, "int16"), 2 * self.isa.lanes)
+            words = [self._pack_words(k, *pair, signed=False) ^ centre for pair in _pairs(rounded)]
+        else:
+            shifted = [self._with_zero(k, value) for value in rounded]
+            words = [self._pack_words(k, *pair, signed=True) for pair in _pairs(shifted)]
+        if self.limits.clip:
+            bounds = (self.scalar(k, which, 2 * self.isa.lanes) for which in (Scalar.LOW, Scalar.HIGH))
+            low, high = (bound.astype(dtype) for bound in bounds)
+            words = [tirx.min(tirx.max(word, low), high) for word in words]
+        return self._words_in_order(k, [k.let(word) for word in words])
+
+    def _with_zero(self, k: Emitter, rounded: Expr) -> Expr:
+        """Add the zero point, in int32. On ARM what is rounded may be at the ends of int32."""
+        zero = self.scalar(k, Scalar.ZERO, self.isa.lanes)
+        return k.call("int32x4", "llvm.sadd.sat.v4i32", rounded, zero) if self.isa.signed else rounded + zero
+
+    def _pack_words(self, k: Emitter, a: Expr, b: Expr, signed: bool) -> Expr:
+        """Two vectors of int32 as one of int16 or uint16, saturating; on x86 interleaved."""
+        lanes = self.isa.lanes
+        if self.isa.signed:
+            name = f"llvm.aarch64.neon.{'sqxtn' if signed else 'sqxtun'}.v4i16"
+            return tirx.vectorcombine("int16x8", *(k.call("int16x4", name, value) for value in (a, b)))
+        if signed:
+            name = {4: "sse2.packssdw.128", 8: "avx2.packssdw", 16: "avx512.packssdw.512"}[lanes]
+        else:
+            name = {4: "sse41.packusdw", 8: "avx2.packusdw", 16: "avx512.packusdw.512"}[lanes]
+        return k.call(f"int16x{2 * lanes}", f"llvm.x86.{name}", a, b)
+
+    def _words_in_order(self, k: Emitter, words: list[Expr]) -> list[Expr]:
+        """Undo the interleaving."""
+        lanes = self.isa.lanes
+        order = as_words(self._groups[: 2 * len(words)])
+        if self.isa.signed or order == sorted(order):
+            return words
+        fours = [tirx.reinterpret(f"int64x{lanes // 2}", word) for word in words]
+        return [
+            k.let(tirx.reinterpret(f"int16x{2 * lanes}", tirx.Shuffle(fours, order[at : at + lanes // 2])))
+            for at in range(0, len(order), lanes // 2)
+        ]
 
     def _packed(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
         return self._narrow_signed(k, rounded) if self.isa.signed else self._narrow(k, rounded)
@@ -222,25 +278,25 @@ class Requantise:
         self, k: Emitter, base: Expr, offsets: Sequence[int], stored: Expr, vectors: int, count: int | None
     ) -> None:
         """Write the vectors that have an offset, neighbours with one instruction."""
-        lanes = self.isa.lanes
+        lanes, y, element = self.isa.lanes, k.numbers("y", self.y), "int16" if self.y.words else k.element
         neighbours = all(at == offsets[0] + i * lanes for i, at in enumerate(offsets))
         apart = all(b != a + lanes for a, b in pairwise(offsets))
         if count is not None and vectors == 1:
             for i in range(count):
-                k.store(k.y, base + (offsets[0] + i), tirx.Shuffle([stored], [i]))
+                k.store(y, base + (offsets[0] + i), tirx.Shuffle([stored], [i]))
         elif neighbours and len(offsets) == vectors:
-            k.store(k.y, base + offsets[0], stored, vectors * lanes)
+            k.store(y, base + offsets[0], stored, vectors * lanes)
         elif self.isa.signed and vectors == 4 and apart and count is None:
             # Lanes of the whole register: LLVM cuts smaller vectors up with general registers.
             words = k.let(tirx.reinterpret("int32x4", stored))
             for i, offset in enumerate(offsets):
                 four = tirx.reinterpret("int8x4", tirx.Shuffle([words], [i]))
-                k.store(k.y, base + offset, four, lanes)
+                k.store(y, base + offset, four, lanes)
         else:
             half = vectors // 2
             for part, at in ((tirx.vectorlow, offsets[:half]), (tirx.vectorhigh, offsets[half:])):
                 if at:
-                    self._write(k, base, at, part(f"{k.element}x{half * lanes}", stored), half, count)
+                    self._write(k, base, at, part(f"{element}x{half * lanes}", stored), half, count)
 
     def _round(self, k: Emitter, value: Expr) -> Expr:
         lanes = self.isa.lanes
@@ -248,6 +304,8 @@ class Requantise:
             return k.call("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", value)
         if self.limits.guard:
             value = tirx.min(value, splat(tirx.const(_LARGEST, "float32"), lanes))
+            if self.y.words:
+                value = tirx.max(value, splat(tirx.const(-_LARGEST, "float32"), lanes))
         if lanes == 4:
             return k.call("int32x4", "llvm.x86.sse2.cvtps2dq", value)
         if lanes == 8:
@@ -257,23 +315,36 @@ class Requantise:
         return k.call("int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", value, nothing, everything, current)
 
     def _narrow(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
-        """x86: pack to int16, add the zero point, pack to uint8, saturating; then undo the interleaving."""
+        """x86: pack to int16, add the zero point, pack to uint8, saturating."""
         lanes = self.isa.lanes
-        kind, suffix = {4: ("sse2", ".128"), 8: ("avx2", ""), 16: ("avx512", ".512")}[lanes]
-        pack16, pack8 = f"llvm.x86.{kind}.packssdw{suffix}", f"llvm.x86.{kind}.packuswb{suffix}"
-        shorts = [k.call(f"int16x{2 * lanes}", pack16, a, b) for a, b in _pairs(rounded)]
+        shorts = [self._pack_words(k, a, b, signed=True) for a, b in _pairs(rounded)]
         if not self.limits.from_zero:
             shift = self.scalar(k, Scalar.ZERO, 2 * lanes).astype(f"int16x{2 * lanes}")
             shorts = [
                 k.call(f"int16x{2 * lanes}", f"llvm.sadd.sat.v{2 * lanes}i16", v, shift) for v in shorts
             ]
-        bytes_ = k.call(f"uint8x{4 * lanes}", pack8, *shorts)
-        if self.packed_order:
-            return self._clipped(k, bytes_, 4 * lanes)
-        packed = k.let(tirx.reinterpret(f"int32x{lanes}", bytes_))
-        order = [part * 4 + vector for vector in range(4) for part in range(lanes // 4)]
-        stored = tirx.reinterpret(f"uint8x{4 * lanes}", tirx.Shuffle([packed], order))
-        return self._clipped(k, stored, 4 * lanes)
+        stored = self._bytes(k, shorts)
+        return self._clipped(k, stored, (self.interleaved or TOGETHER) * lanes)
+
+    def _bytes(self, k: Emitter, words: Sequence[Expr]) -> Expr:
+        """x86: pack two vectors of words, and undo the interleaving of this and the pack before it."""
+        lanes = self.isa.lanes
+        pack = {4: "sse2.packuswb.128", 8: "avx2.packuswb", 16: "avx512.packuswb.512"}[lanes]
+        packed = k.call(f"uint8x{4 * lanes}", f"llvm.x86.{pack}", *words)
+        order = as_bytes(self._groups)
+        if order == list(range(lanes)):
+            return packed
+        fours = k.let(tirx.reinterpret(f"int32x{lanes}", packed))
+        return tirx.reinterpret(f"uint8x{4 * len(order)}", tirx.Shuffle([fours], order))
+
+    @property
+    def _groups(self) -> Groups:
+        """The channels that registers have."""
+        return (
+            interleaved(self.interleaved, self.isa.lanes)
+            if self.interleaved
+            else one_after_the_other(self.isa.lanes)
+        )
 
     def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
         """ARM: the same with instructions that do not interleave."""
@@ -304,23 +375,5 @@ class Requantise:
         return tirx.min(tirx.max(stored, low), high)
 
 
-def joined(high: Expr, low: Expr, lanes: int) -> Expr:
-    """256 * high byte + low byte, int32."""
-    eight = splat(tirx.const(8, "int32"), lanes)
-    return tirx.shift_left(high.astype(f"int32x{lanes}"), eight) + low.astype(f"int32x{lanes}")
-
-
 def _pairs(values: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
     return list(zip(values[0::2], values[1::2], strict=True))
-
-
-def split(values: Expr, dtype: str, lanes: int, into: int) -> list[Expr]:
-    """Cut a vector of `lanes` elements of `dtype` into vectors of `into`."""
-    if lanes == into:
-        return [values]
-    half = lanes // 2
-    return [
-        piece
-        for part in (tirx.vectorlow, tirx.vectorhigh)
-        for piece in split(part(f"{dtype}x{half}", values), dtype, half, into)
-    ]

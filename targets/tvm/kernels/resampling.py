@@ -8,7 +8,7 @@ from tvm import tirx
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.row_kernel import RowKernel
-from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.strides import BYTES, Strides
 from targets.tvm.kernels.vector_blocks import blocks, centred
 
 _VECTOR = 16
@@ -120,7 +120,7 @@ class InterpolateKernel(RowKernel):
                     )
                     inside = [channels for _, channels in places]
                     four = [
-                        centred(k, self.isa, k.x, k.let(r + c + channel), inside, offset)
+                        centred(k, self.isa, "x", BYTES, k.let(r + c + channel), inside, offset)
                         for r in rows
                         for c in columns
                     ]

@@ -74,19 +74,19 @@ class Results:
 
     def _addends(self, k: Emitter, at: Expr, vectors: int) -> list[Expr]:
         lanes, requantise = self._lanes, self.requantise
-        if self.residual and (low := self.residual.low):
-            places = [at + n * lanes for n in range(vectors)]
-            return [
-                requantise.wide_addend(k, k.load(k.r, place, lanes), k.load(k.r, place + low, lanes))
-                for place in places
-            ]
+        assert self.residual is not None  # noqa: S101 -- whoever asks has one
+        r, low = k.numbers("r", self.residual), self.residual.low
         if not requantise.isa.signed:
-            return [requantise.addend(k, k.load(k.r, at + n * lanes, lanes)) for n in range(vectors)]
-        return [
-            addend
-            for offset, count in _powers(vectors * lanes)
-            for addend in requantise.addends(k, k.let(k.load(k.r, at + offset, count)), count)
-        ]
+            return [requantise.addend(k, k.load(r, at + n * lanes, lanes)) for n in range(vectors)]
+        found = list[Expr]()
+        for offset, count in _powers(vectors * lanes):
+            stored = k.let(k.load(r, at + offset, count))
+            if low:
+                lower = k.let(k.load(r, at + (offset + low), count))
+                found += requantise.wide_addends(k, stored, lower, count)
+            else:
+                found += requantise.addends(k, stored, count)
+        return found
 
     def _pairs(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Registers hold two channels of two pixels; they are put apart when they have become bytes."""

@@ -5,9 +5,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Strides:
-    """Bytes from one row, and from one pixel, to the next. A convolution's input: from window to window."""
+    """Elements from one row, and one pixel, to the next. A convolution's input: from window to window."""
 
     row: int
     pixel: int
     low: int = 0
-    """From a number's high byte to its low byte; 0 where numbers have 8 bits."""
+    """From a number's high byte to its low byte; 0 where a number is one element."""
+    words: bool = False
+    """Whether elements are int16, and no bytes."""
+
+    @property
+    def element(self) -> int:
+        """Bytes of an element."""
+        return 2 if self.words else 1
+
+    def span(self, width: int, channels: int) -> int:
+        """Bytes from a row's first number to the end of its last."""
+        return ((width - 1) * self.pixel + channels + self.low) * self.element
+
+
+BYTES = Strides(0, 0)
+"""One byte for each number, wherever they are."""

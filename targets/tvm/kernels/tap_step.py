@@ -1,8 +1,7 @@
 """How each instruction set multiplies a vector of channels with taps of its own, and adds up.
 
-Bytes of a chunk of channels are interleaved as vectors do it, in each 128 bits by themselves. Four registers
-of sums then hold, of every 16 channels, the first four, the next four and so on: `register_order`. Narrowing
-them to bytes puts them back in order.
+Rows of a chunk of channels are interleaved as vectors do it, in each 128 bits by themselves. So the registers
+of sums take turns in having four channels: see `register_order`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,18 +13,12 @@ from numpy.typing import NDArray
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr
-from targets.tvm.kernels.x86 import multiply_words
+from targets.tvm.kernels.register_order import channels_of, interleaved
+from targets.tvm.kernels.x86 import add_products_of_words, multiply_words
 
-PARTS = 4
-"""Registers of sums for one vector of bytes."""
 WEIGHT_BYTES = 4
 """Bytes of a channel's weights for one group of rows and one column."""
 _LANE = 16
-
-
-def register_order(channels: int) -> NDArray[np.int64]:
-    """The channels of a chunk in the order of the registers [PARTS, channels / PARTS]."""
-    return np.arange(channels).reshape(-1, PARTS, 4).transpose(1, 0, 2).reshape(PARTS, -1)
 
 
 @dataclass(frozen=True)
@@ -44,15 +37,22 @@ class TapStep(ABC):
     """Largest blocks of results that were the fastest: in larger ones LLVM moves sums to the stack."""
     parts: int
     """Registers of sums of a result that are computed together; 0: all, column by column."""
+    registers: int = 4
+    """Registers of sums for one vector of a row: two of int16, four of bytes."""
 
     @property
     def lanes(self) -> int:
         """int32 in a register of sums."""
-        return self.channels // PARTS
+        return self.channels // self.registers
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The channels in the registers of sums [registers, lanes]."""
+        return channels_of(interleaved(self.registers, self.lanes))
 
     def operands(self, rows: int) -> int:  # noqa: ARG002 -- the same for all
         """How many operands so many rows are, when they are interleaved."""
-        return PARTS
+        return self.registers
 
     @abstractmethod
     def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
@@ -63,12 +63,12 @@ class TapStep(ABC):
         """Add the products of a register's operands; the weights of the whole chunk begin at `w`."""
 
     def pack(self, weights: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Reorder weights [PARTS, lanes, together] to what `multiply` reads, as bytes."""
+        """Reorder weights [registers, lanes, together] to what `multiply` reads, as bytes."""
         return weights.reshape(-1)
 
     def _unpack(self, a: Expr, b: Expr, dtype: str, size: int) -> list[Expr]:
         """Interleave elements of `size` bytes in each 128 bits: of the lower, and of the upper halves."""
-        count, half = self.channels // size, _LANE // size // 2
+        count, half = 4 * self.lanes // size, _LANE // size // 2
         both = [tirx.reinterpret(f"{dtype}x{count}", v) for v in (a, b)]
         return [
             tirx.Shuffle(
@@ -137,13 +137,38 @@ class TwoWords(TapStep):
 
     def multiply(self, k: Emitter, total: Expr, operands: Sequence[Expr], part: int, w: Expr) -> Expr:
         """A multiplication and an addition."""
-        weights = k.load(k.w, w + part * self.channels, self.channels)
-        words = tirx.reinterpret(f"int16x{self.channels // 2}", weights)
-        return total + multiply_words(k, self.lanes, operands[part], words)
+        return total + multiply_words(k, self.lanes, operands[part], self._weights(k, part, w))
+
+    def _weights(self, k: Emitter, part: int, w: Expr) -> Expr:
+        """A register's weights."""
+        size = self.lanes * WEIGHT_BYTES
+        return tirx.reinterpret(f"int16x{size // 2}", k.load(k.w, w + part * size, size))
 
     def pack(self, weights: NDArray[np.int8]) -> NDArray[np.int8]:
         """Little-endian int16."""
         return weights.astype("<i2").reshape(-1).view(np.int8)
+
+
+@dataclass(frozen=True)
+class StoredWords(TwoWords):
+    """x86: two rows of int16. `fused`: with VNNI."""
+
+    shuffles: int = 2
+    products: int = 4
+    rows: int = 1
+    columns: int = 4
+    registers: int = 2
+    fused: bool = False
+
+    def interleave(self, k: Emitter, rows: Sequence[Expr]) -> list[Expr]:
+        """As they are."""
+        return [k.let(pair) for pair in self._unpack(rows[0], rows[-1], "int16", 2)]
+
+    def multiply(self, k: Emitter, total: Expr, operands: Sequence[Expr], part: int, w: Expr) -> Expr:
+        """A multiplication and an addition, or with VNNI both at once."""
+        if not self.fused:
+            return super().multiply(k, total, operands, part, w)
+        return add_products_of_words(k, self.lanes, total, operands[part], self._weights(k, part, w))
 
 
 @dataclass(frozen=True)

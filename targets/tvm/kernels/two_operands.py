@@ -9,6 +9,7 @@ from targets.tvm.kernels.requantise import Requantise, ResultRange, Scalar
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.vector_blocks import Vectors, blocks, by_four, centred
+from targets.tvm.kernels.wide_numbers import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class TwoOperandKernel(RowKernel):
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
-        requantise = Requantise(self.isa, 1, self.limits, per_channel=False, low=self.y.low)
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False, y=self.y)
         with k.items() as row:
             if not self.one_channel and self.r.row == self.r.pixel == 0:
                 self._channels_outside(k, requantise, row)
@@ -68,7 +69,7 @@ class TwoOperandKernel(RowKernel):
         if self.one_channel:
             return [self._spread(k, at + pixels * self.r.pixel, offset) for pixels, _ in vectors]
         places = [dp * self.r.pixel + dc for dp, dc in vectors]
-        return centred(k, self.isa, k.r, at, places, offset, self.r.low)
+        return centred(k, self.isa, "r", self.r, at, places, offset)
 
     def _write(
         self,
@@ -83,15 +84,13 @@ class TwoOperandKernel(RowKernel):
         """Join vectors to `rs`, and write them."""
         x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
         places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
-        xs = centred(k, self.isa, k.x, x, places[0], k.load(k.ints, 0), self.x.low)
+        xs = centred(k, self.isa, "x", self.x, x, places[0], k.load(k.ints, 0))
         values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
         requantise.store(k, y, places[1], values)
 
     def _spread(self, k: Emitter, at: Expr, offset: Expr) -> Expr:
         """One stored value minus its zero point, in every lane."""
-        value = k.load(k.r, at).astype("int32")
-        if self.r.low:
-            value = value * 256 + k.load(k.r, at + self.r.low).astype("int32")
+        value = number(k, "r", self.r, at)
         return splat((value + offset).astype("float32"), self.isa.lanes)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from tvm import tirx
 
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.requantise import joined, split
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.wide_numbers import split, with_offset
 
 _TOGETHER = 4
 
@@ -38,24 +39,20 @@ def by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
 
 
 def centred(
-    k: Emitter, isa: Isa, buffer: Buffer, at: Expr, places: Sequence[int], offset: Expr, low: int = 0
+    k: Emitter, isa: Isa, pointer: str, strides: Strides, at: Expr, places: Sequence[int], offset: Expr
 ) -> list[Expr]:
-    """The stored values at `at` + each place, with an offset added, as vectors of float32.
+    """What is stored at `pointer`, `at` + each place, with an offset added, as vectors of float32.
 
-    The offset is minus their zero point. On ARM the places are those of neighbours. `low`: from a high byte
-    to its low byte, if there are some.
+    The offset is minus their zero point. On ARM the places are those of neighbours.
     """
-    lanes = isa.lanes
-    if low:
-        offsets, begins = splat(offset, lanes), [at + place for place in places]
-        found = [
-            joined(k.load(buffer, begin, lanes), k.load(buffer, begin + low, lanes), lanes) + offsets
-            for begin in begins
-        ]
-    elif not isa.signed:
+    lanes, buffer = isa.lanes, k.numbers(pointer, strides)
+    if not isa.signed:
         offsets = splat(offset, lanes)
         loaded = [k.load(buffer, at + place, lanes) for place in places]
         found = [stored.astype(f"int32x{lanes}") + offsets for stored in loaded]
+    elif strides.low:
+        high, low = (k.let(k.load(buffer, at + more, 16)) for more in (0, strides.low))
+        found = with_offset(k, high, low, 16, splat(offset, lanes))
     else:  # 16 stored bytes, added up in int16, which holds any difference
         offsets = splat(offset.astype("int16"), 8)
         halves = split(k.let(k.load(buffer, at, 16)), "int8", 16, 8)

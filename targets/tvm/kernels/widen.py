@@ -7,16 +7,12 @@ each product took as many instructions as the products of two vectors.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvm import tirx
-
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.copied_rows import WORTH, CopiedRows, read_pixels
-from targets.tvm.kernels.emitter import Emitter, Expr, splat
+from targets.tvm.kernels.emitter import Emitter, Expr
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
-CENTRE = 1 << 15
-"""Numbers of 16 bits are written so much lower, as int16."""
 _VECTOR = 16
 
 
@@ -55,16 +51,8 @@ class WidenKernel(CopiedRows):
         return self.x.pixel == self.channels
 
     def _word(self, k: Emitter, x: Expr, count: int) -> Expr:
-        """Numbers as int16."""
-        dtype = "int16" if count == 1 else f"int16x{count}"
-        high = k.load(k.x, x, count).astype(dtype)
-        if not self.x.low:
-            return high
-        low = k.load(k.x, x + self.x.low, count).astype(dtype)
-        eight, centre = (tirx.const(value, "int16") for value in (8, -CENTRE))
-        if count > 1:
-            eight, centre = splat(eight, count), splat(centre, count)
-        return (tirx.shift_left(high, eight) | low) ^ centre
+        """Bytes as int16."""
+        return k.load(k.x, x, count).astype("int16" if count == 1 else f"int16x{count}")
 
     def _run(self, k: Emitter, x: Expr, y: Expr, length: int) -> None:
         """Widen neighbouring bytes; the last vector overlaps the one before it."""
@@ -94,7 +82,7 @@ def widen(
     activation by one window: two vectors of weights are enough, unless there is a single pixel.
     """
     worth = WORTH if output == (1, 1) else 2 * isa.lanes
-    if not isa.multiplies_words or (products < worth and not x.wide):
+    if not isa.multiplies_words or x.wide or products < worth:
         return None
     read = read_pixels(output, reach, stride, x)
     return WidenKernel(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)

@@ -20,10 +20,11 @@ class WindowRuns:
     together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
     the whole window is brought together first, and is one run; a work item then is all channels of a block of
     rows. `pairs`, `widened` and `split` are kernels that run before, if any: they put rows beside each
-    other, make int16 of them, or split bytes into low and top bits. Where they are widened, distances are in
-    elements. `group`: output and input channels of a group, and the last input channel from which on a block
-    reads; one group has (channels, 0, 0). `chains`: granules are multiplied in the
-    order of a list. `low`: bytes from the high byte of a number to its low byte, if it has one.
+    other, make int16 of them, or split bytes into low and top bits. `words`: what is read are int16, stored
+    or widened, and distances are in elements. `group`: output and input channels of a group, and the last
+    input channel from which on a block reads; one group has (channels, 0, 0). `chains`: granules are
+    multiplied in the order of a list. `low`: bytes from the high byte of a number to its low byte, if it has
+    one.
     """
 
     next: Strides
@@ -38,11 +39,12 @@ class WindowRuns:
     split: SplitBytes | None = None
     chains: Chains | None = None
     low: int = 0
+    words: bool = False
 
     @property
     def element(self) -> int:
         """Bytes of what is read."""
-        return 2 if self.widened else 1
+        return 2 if self.words else 1
 
     @property
     def before(self) -> PairKernel | WidenKernel | SplitBytes | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.x86 import multiply_words
+from targets.tvm.kernels.x86 import add_products_of_words, multiply_words
 
 BLOCK = 16
 """Output channels that are computed together; stored channels are a multiple of it."""
@@ -118,8 +118,8 @@ class FusedPairProducts(PairProducts):
 
     def _added(self, k: Emitter, total: Expr, activation: Expr, weights: Expr) -> Expr:
         """A register of sums with two products more in each lane."""
-        name, dtype = f"llvm.x86.avx512.vpdpwssd.{32 * self.lanes}", f"int32x{self.lanes}"
-        added = k.call(dtype, name, tirx.reinterpret(dtype, total), activation, weights)
+        sums = tirx.reinterpret(f"int32x{self.lanes}", total)
+        added = add_products_of_words(k, self.lanes, sums, activation, weights)
         return tirx.reinterpret(f"uint32x{self.lanes}", added)
 
 

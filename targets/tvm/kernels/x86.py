@@ -98,9 +98,9 @@ class ByteStep(BroadcastStep):
 
 @dataclass(frozen=True)
 class WordStep(BroadcastStep):
-    """Without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way.
+    """2 products a lane of operands that are int16 or widened to it, so nothing saturates on the way.
 
-    `wide`: activations have been widened before.
+    `wide`: activations are int16.
     """
 
     wide: bool = False
@@ -128,10 +128,29 @@ class WordStep(BroadcastStep):
         return acc + multiply_words(k, self.lanes, x, w)
 
 
+@dataclass(frozen=True)
+class FusedWordStep(WordStep):
+    """VNNI: the same with one instruction."""
+
+    mnemonic: str = r"(?:\{vex\}\s+)?vpdpwssd"
+
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """Weights, and an activation."""
+        return vectors + 1
+
+    def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr:
+        return add_products_of_words(k, self.lanes, acc, x, w)
+
+
 def multiply_words(k: Emitter, lanes: int, a: Expr, b: Expr) -> Expr:
     """vpmaddwd: the products of int16, neighbours added as int32."""
     suffix = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[lanes]
     return k.call(f"int32x{lanes}", f"llvm.x86.{suffix}", a, b)
+
+
+def add_products_of_words(k: Emitter, lanes: int, total: Expr, a: Expr, b: Expr) -> Expr:
+    """VNNI's vpdpwssd: vpmaddwd, and the addition to a register of sums."""
+    return k.call(f"int32x{lanes}", f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", total, a, b)
 
 
 def multiply_bytes(k: Emitter, lanes: int, a: Expr, b: Expr) -> Expr:

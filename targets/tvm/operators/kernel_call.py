@@ -56,6 +56,6 @@ def result_range(largest: float, output: Tensor, clip: Clip) -> "ResultRange":
     return ResultRange(
         guard=largest >= 1 << 30,
         short=largest < (1 << 15) - 129,
-        clip=clip != UNCLIPPED,
+        clip=(clip.low, clip.high) != (0, output.highest),
         from_zero=output.zero_point == (0,),
     )

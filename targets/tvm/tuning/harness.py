@@ -64,5 +64,5 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
 
 def _output_bytes(k: ConvKernel) -> int:
     strides = [s for s in (k.y, k.residual) if s is not None]
-    largest = max(k.height * s.row + k.width * s.pixel for s in strides)
+    largest = max((k.height * s.row + k.width * s.pixel) * s.element for s in strides)
     return largest + 4 * k.channels + _SLACK

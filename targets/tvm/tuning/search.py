@@ -69,7 +69,7 @@ class Tuned:
 
 def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     """All different convolutions of a network whose block sizes are not fixed."""
-    places = layouts(graph)
+    places = layouts(graph, isa)
     kernels = {step.node: step.kernel for step in lower(graph, isa).steps}
     found: dict[str, Convolution] = {}
     times = Counter[str]()

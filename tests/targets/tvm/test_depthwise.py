@@ -133,7 +133,7 @@ def test_any_number_of_channels_is_as_good_as_another(channels: int, name: str) 
     graph = network((channels, 1, 1), 9, 5)
     op = graph.operators[2]
     assert isinstance(op, Conv)
-    layer = convolution(op, layouts(graph)["x"], ISAS[name])
+    layer = convolution(op, layouts(graph, ISAS[name])["x"], ISAS[name])
     assert isinstance(layer, DepthwiseLayer)
     assert layer.before is None
     kernel = step_of(graph, ISAS[name]).kernel
@@ -151,7 +151,7 @@ def test_groups_are_not_multiplied_with_the_channels_of_all_others(
     grouping: Grouping, wasted: float, name: str
 ) -> None:
     graph = network(grouping, 5, 3)
-    x, op = layouts(graph)["x"], graph.operators[2]
+    x, op = layouts(graph, ISAS[name])["x"], graph.operators[2]
     assert isinstance(op, Conv)
     how = convolution(op, x, ISAS[name])
     if isinstance(how, ConvGeometry):
@@ -166,7 +166,7 @@ def test_blocks_read_the_channels_of_their_groups_and_none_beyond(
     graph = network((groups, inputs, outputs), 1, 1)
     op = graph.operators[2]
     assert isinstance(op, Conv)
-    how = convolution(op, layouts(graph)["x"], ISAS[name])
+    how = convolution(op, layouts(graph, ISAS[name])["x"], ISAS[name])
     if groups == 1 or not isinstance(how, ConvGeometry):
         return
     for channel in range(groups * outputs):

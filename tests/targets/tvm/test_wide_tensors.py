@@ -7,15 +7,20 @@ import pytest
 
 from targets.errors import EngineError
 from targets.tvm import oracle
+from targets.tvm.floats.calls import FloatCall
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Island
+from targets.tvm.integer_graph import IntegerGraph, Island
+from targets.tvm.isa import ISAS
+from targets.tvm.lower import lower
+from targets.tvm.machine_code import assembly
+from targets.tvm.operators.float_boundary import Quantise
 from tests.calibration.conftest import pictures
 from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, check, emulated, few_and_more
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq_model import QdqModel
 from tests.targets.tvm.wide_graphs import wide_networks
-from tests.targets.tvm.wide_pixels import once_wrong, pixel_by_pixel
+from tests.targets.tvm.wide_pixels import beyond_int32, depthwise, once_wrong, pixel_by_pixel
 
 SIZE = (8, 12, 3)
 NATIVE = ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"]
@@ -51,6 +56,40 @@ def test_a_network_whose_low_bytes_were_not_read(name: str) -> None:
     check(once_wrong(), native(name))
 
 
+@pytest.mark.parametrize("zero", [0, 9, 65535])
+@pytest.mark.parametrize("name", NATIVE)
+def test_results_beyond_int32_are_at_the_ends_of_the_range(name: str, zero: int) -> None:
+    check(beyond_int32(zero), native(name))
+
+
+@pytest.mark.parametrize("zero", [0, 9, 65535])
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_results_beyond_int32_are_at_the_ends_of_the_range_in_the_emulator(name: str, zero: int) -> None:
+    check(beyond_int32(zero), emulated(name))
+
+
+@pytest.mark.parametrize("channels", [16, 48, 72])
+@pytest.mark.parametrize("name", NATIVE)
+def test_depthwise_convolutions_of_any_width_read_and_write_16_bits(name: str, channels: int) -> None:
+    check(depthwise(channels), native(name))
+
+
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni"])
+def test_with_vnni_products_of_int16_are_added_by_the_same_instruction(name: str) -> None:
+    """LLVM would make two instructions of it."""
+    kernels = [step.kernel for step in lower(depthwise(64), ISAS[name]).steps[1:]]
+    code = "\n".join(assembly(k.function("f"), ISAS[name]) for k in kernels if not isinstance(k, FloatCall))
+    assert "vpdpwssd" in code
+    assert "vpmaddwd" not in code
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_int16_are_multiplied_where_they_are_stored(name: str) -> None:
+    """Without VNNI only what has 8 bits is copied before, as int16."""
+    steps = lower(depthwise(64), ISAS[name]).steps
+    assert [step.node for step in steps if "widened" in step.node] in ([], ["x: widened"])
+
+
 @pytest.mark.parametrize(
     ("kind", "zero"), [(np.uint16, 0), (np.uint16, 33000), (np.int16, 0), (np.int16, -9)]
 )
@@ -84,6 +123,28 @@ def test_other_operators_read_16_bits_in_float(tmp_path: Path) -> None:
     assert any(isinstance(op, Island) for op in graph.operators)
     found, expected = oracle.run(graph, images), in_floats(model, images)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9999
+
+
+def float_between(folder: Path) -> IntegerGraph:
+    """A float operator that reads 16 bits, and whose result is rounded to 16 bits."""
+    m = QdqModel(*SIZE, seed=3, opset=21)
+    x = m.quantized(m.conv(m.image(), 16, 3), 0.004, 30000, np.uint16)
+    x = m.quantized(m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 0.005, 20000, np.uint16)
+    x = m.quantized(m.node("GlobalAveragePool", x), 1 / 255, 0)
+    graph = import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 16), folder / "model.onnx"))
+    assert any(isinstance(op, Island) for op in graph.operators)
+    assert any(isinstance(op, Quantise) and op.output.wide for op in graph.operators)
+    return graph
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_float_operators_read_and_write_16_bits(name: str, tmp_path: Path) -> None:
+    check(float_between(tmp_path), native(name))
+
+
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_float_operators_read_and_write_16_bits_in_the_emulator(name: str, tmp_path: Path) -> None:
+    check(float_between(tmp_path), emulated(name))
 
 
 def test_a_table_of_16_bits_is_refused(tmp_path: Path) -> None:

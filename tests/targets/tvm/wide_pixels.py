@@ -1,5 +1,7 @@
 """Networks whose convolutions of 1 x 1 read activations of 16 bits."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from targets.tvm.integer_graph import Image, IntegerGraph
@@ -27,6 +29,32 @@ def pixel_by_pixel(stride: tuple[int, int]) -> IntegerGraph:
         _conv(y, logits, whole, 1e-6, random),
     )
     return IntegerGraph((Image(image), *convolutions), image, logits)
+
+
+def beyond_int32(zero: int) -> IntegerGraph:
+    """Results of 16 bits with a zero point, most of which are larger than an int32, or lower."""
+    random = np.random.default_rng(6)
+    image = Tensor("image", 5, 7, 3, (0, 100, 255))
+    x, logits = Tensor("x", 5, 7, 24, (zero,), wide=True), Tensor("logits", 1, 1, 4, (0,))
+    first = _conv(image, x, SlidingWindow(), 1e7, random)
+    last = _conv(x, logits, SlidingWindow((5, 7)), 1e-6, random)
+    return IntegerGraph((Image(image), first, last), image, logits)
+
+
+def depthwise(channels: int) -> IntegerGraph:
+    """A depthwise convolution that reads and writes 16 bits."""
+    random = np.random.default_rng(7)
+    image = Tensor("image", 6, 9, 3, (0, 100, 255))
+    x = Tensor("x", 6, 9, channels, (33000,), wide=True)
+    y, logits = replace(x, name="y"), Tensor("logits", 1, 1, 4, (0,))
+    weight = random.integers(-60, 61, (channels, 1, 3, 3)).astype(np.int8)
+    gain = np.full(channels, 0.01, np.float32)
+    window = SlidingWindow((3, 3), pad=(1, 1))
+    nothing = np.zeros(channels, np.int32)
+    middle = Conv("depthwise", x, y, weight, nothing, gain, window, channels, clip=_WIDE)
+    first = _conv(image, x, SlidingWindow(), 1.3, random)
+    last = _conv(y, logits, SlidingWindow((6, 9)), 1e-6, random)
+    return IntegerGraph((Image(image), first, middle, last), image, logits)
 
 
 def _conv(x: Tensor, y: Tensor, window: SlidingWindow, gain: float, random: np.random.Generator) -> Conv:
