@@ -4,7 +4,7 @@ One backward pass a batch with a random direction u over the logits: E[(u . d lo
 the squares of the derivatives of all logits (Hutchinson's estimator).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from math import prod
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from calibration.differentiable.kernel import Inputs, Outputs
 from calibration.differentiable.torch_kernels import kernel_of
-from calibration.onnx_graph import OnnxGraph
+from calibration.onnx_graph import Edge, OnnxGraph
 from calibration.replay import Replay
 from calibration.tensor_sizes import tensor_sizes
 
@@ -30,29 +30,54 @@ Visit = Callable[[str, Tensor, Tensor], None]
 
 
 def visit_gradients(
-    graph: OnnxGraph, tensors: tuple[str, ...], batches: Iterable[NDArray[np.uint8]], count: int, visit: Visit
+    graph: OnnxGraph,
+    tensors: tuple[str, ...],
+    batches: Iterable[NDArray[np.uint8]],
+    count: int,
+    visit: Visit,
+    edges: Collection[Edge] = (),
 ) -> Iterator[int]:
     """Show `visit` the gradients of `tensors` on the first `count` images; yield the size of each part.
 
-    A gradient is forgotten once it has been shown. Tensors that no layer is in front of, or that no logit
-    depends on, are left out. Raises ModelError for operators without a gradient.
+    Of a tensor that some of `edges` read, it is what a change of the value that these read does: others go on
+    to read the tensor as it is. A gradient is forgotten once it has been shown. Tensors that no layer is in
+    front of, or that no logit depends on, are left out. Raises ModelError for operators without a gradient.
     """
     replay, generator = Replay(graph), torch.Generator().manual_seed(0)
     for images in _parts(batches, count, _images_at_once(graph)):
-        logits, kept = replay.run(images, tensors, _differentiable)
+        read = _ReadApart(edges)
+        logits, kept = replay.run(images, tensors, read)
         for name, x in kept.items():
             if x.requires_grad:
-                x.register_hook(partial(visit, name, x.detach()))  # type: ignore[no-untyped-call]
-        del kept
+                read.copies.get(name, x).register_hook(partial(visit, name, x.detach()))  # type: ignore[no-untyped-call]
+        del kept, read
         (logits * torch.randn(logits.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
         yield len(images)
 
 
-def _differentiable(index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:  # noqa: ARG001
-    """Start the gradient at the first layer: what comes before has none."""
-    if node.op_type not in ("Conv", "Gemm") or inputs[0] is None or inputs[0].requires_grad:
-        return None
-    return kernel_of(node)(node, [inputs[0].requires_grad_(), *inputs[1:]])
+class _ReadApart:
+    """Starts the gradient at the first layers, since what comes before has none; `edges` read copies."""
+
+    def __init__(self, edges: Collection[Edge]) -> None:
+        self._edges = {(edge.node, edge.slot) for edge in edges}
+        self.copies: dict[str, Tensor] = {}
+
+    def __call__(self, index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:
+        """Compute a node that reads copies or starts the gradient; None for others."""
+        given = [
+            self._copy(name, x) if (index, slot) in self._edges and x is not None and x.requires_grad else x
+            for slot, (name, x) in enumerate(zip(node.input, inputs, strict=True))
+        ]
+        first = given[0] if node.op_type in ("Conv", "Gemm") else None
+        if first is not None and not first.requires_grad:
+            first.requires_grad_()
+        elif all(one is other for one, other in zip(given, inputs, strict=True)):
+            return None
+        return kernel_of(node)(node, given)
+
+    def _copy(self, name: str, x: Tensor) -> Tensor:
+        """One for all edges that read a tensor."""
+        return self.copies.setdefault(name, x.view_as(x))
 
 
 def _images_at_once(graph: OnnxGraph) -> int:
