@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.correction import RangeChoice, WidthChoice
+from calibration.correction import RangeChoice, WideChoice, WidthChoice
 from calibration.errors import ImagesError, ModelError
 from calibration.known_ranges import known_ranges
 from calibration.observed_images import ObservedImages
@@ -59,13 +59,21 @@ def ranges_from(
             notes.append(f"{one.word}: {error}")
     known = known_ranges(graph, recipe)
     found |= {name: known[name] for name in known.keys() & found.keys()}
-    wide: tuple[str, ...] = ()
+    chosen = WideChoice()
     for width in recipe.of_kind(WidthChoice):
         try:
-            wide = width.choose(graph, placement, recipe, found, held, on_batch)
+            chosen = width.choose(graph, placement, recipe, found, held, on_batch)
         except ModelError as error:
             notes.append(f"{width.word}: {error}")
-    return Ranges(model_digest(model), recipe.name, seen.images, found, tuple(notes), wide)
+    return Ranges(
+        model_digest(model),
+        recipe.name,
+        seen.images,
+        found,
+        tuple(notes),
+        chosen.tensors,
+        chosen.outlook,
+    )
 
 
 def images_held(recipe: QuantRecipe) -> int:

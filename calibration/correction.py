@@ -17,6 +17,7 @@ all of them are loaded to parse a recipe's name: it imports its implementation w
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -111,6 +112,14 @@ class RangeChoice(Correction):
         """Return how many images are held and reported to `on_batch`, given so many."""
 
 
+@dataclass(frozen=True)
+class WideChoice:
+    """The names of tensors that get 16 bits, and what these and more of them are expected to bring."""
+
+    tensors: tuple[str, ...] = ()
+    outlook: str = ""
+
+
 class WidthChoice(Correction):
     """Chooses tensors that get 16 bits, given images that are held in memory.
 
@@ -128,8 +137,8 @@ class WidthChoice(Correction):
         ranges: "Mapping[str, Range]",
         images: ImageBatches,
         on_batch: OnBatch,
-    ) -> tuple[str, ...]:
-        """Return their names. Raises ModelError."""
+    ) -> WideChoice:
+        """Return the choice. Raises ModelError."""
 
     @abstractmethod
     def images_read(self, images: int) -> int:

@@ -65,7 +65,7 @@ def find_parameters(
         notes += [
             f"{one.word}: {node_label(graph.nodes[index])} {TOO_WIDE}" for one in _unusable(recipe, seen)
         ]
-    parameters = Parameters(grids, layers, tuple(notes))
+    parameters = Parameters(grids, layers, tuple(notes), ranges.outlook)
     for one in learning:
         try:
             parameters = one.improve(graph, placement, parameters, images, on_batch)

@@ -20,9 +20,11 @@ class QuantizedLayer:
 class Parameters:
     """`grids` by the name of the tensor to quantise, `layers` by the index of the node.
 
-    `left_out` are notes of corrections that could not be done; see `calibration.left_out`.
+    `left_out` are notes of corrections that could not be done; see `calibration.left_out`. `outlook` is
+    that of `Ranges`.
     """
 
     grids: dict[str, ActivationGrid]
     layers: dict[int, QuantizedLayer]
     left_out: tuple[str, ...] = ()
+    outlook: str = ""

@@ -19,6 +19,8 @@ FLOAT_LAYERS = "edgec.float_layers"
 """The metadata with the names of nodes left in float on purpose, one a line."""
 WIDE = "edgec.wide"
 """The metadata with the names of nodes in float because the recipe gives their input 16 bits, one a line."""
+OUTLOOK = "edgec.outlook"
+"""The metadata that says what the recipe's 16 bits are expected to bring."""
 BROUGHT = "edgec.brought"
 """Marks a graph that another tool quantised: it may break rules that only cost time."""
 SOURCES = frozenset({"Constant", "Identity"})
@@ -42,6 +44,8 @@ def write_qdq(
     properties = {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)}
     if placement.in_float:
         properties[WIDE] = "\n".join(graph.nodes[index].name for index in placement.in_float)
+    if parameters.outlook:
+        properties[OUTLOOK] = parameters.outlook
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
     return _in_wide_opset(model) if any(grid.is_wide for grid in parameters.grids.values()) else model

@@ -26,7 +26,8 @@ class Ranges:
 
     `model` is the sha256 of the float ONNX file, `recipe` the name of the recipe they were collected for,
     `images` how many images were seen, `left_out` what of the recipe could not be done, `wide` the
-    tensors that get 16 bits: integers under w8a8_asym, FP16 under w8a8_sym.
+    tensors that get 16 bits: integers under w8a8_asym, FP16 under w8a8_sym; `outlook` says what they are
+    expected to bring, and more of them.
     """
 
     model: str
@@ -35,11 +36,12 @@ class Ranges:
     tensors: dict[str, Range]
     left_out: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    outlook: str = ""
 
     def save(self, path: Path) -> None:
         """Write ranges.json: indented, in graph order, the same bytes for the same ranges."""
         record = {"format": FORMAT, "version": VERSION, **asdict(self)}
-        for name in ("left_out", "wide"):
+        for name in ("left_out", "wide", "outlook"):
             if not record[name]:
                 del record[name]
         path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -66,7 +68,9 @@ class Ranges:
                 raise RangesError(
                     f"{path}: the range of {name!r} is [{r.low}, {r.high}]. Calibrate again to re-create it."
                 )
-        return cls(found.model, found.recipe, found.images, tensors, found.left_out, found.wide)
+        return cls(
+            found.model, found.recipe, found.images, tensors, found.left_out, found.wide, found.outlook
+        )
 
 
 class _Range(BaseModel):
@@ -84,6 +88,7 @@ class _File(BaseModel):
     images: int = Field(ge=1)
     left_out: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    outlook: str = ""
     tensors: dict[str, _Range]
 
 

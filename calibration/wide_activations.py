@@ -10,7 +10,7 @@ images as wanted are expected to keep their class, or the tensors' total cost wo
 network's own.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibration.correction import WideChoice
 from calibration.estimated_costs import LayerCosts
 from calibration.estimated_gpu_costs import GpuCosts
 from calibration.expected_agreement import expected_agreement
@@ -29,6 +30,7 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 from calibration.scheme import Scheme
 from calibration.wide_candidates import candidates, check_opset
+from calibration.wide_outlook import Prospect, outlook
 
 IMAGES = 128
 
@@ -45,7 +47,7 @@ class Enough:
     agreement: float
 
 
-def wide_tensors(
+def choose_wide(
     graph: OnnxGraph,
     placement: Placement,
     scheme: Scheme,
@@ -53,22 +55,29 @@ def wide_tensors(
     images: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
     enough: Enough,
-) -> tuple[str, ...]:
+) -> WideChoice:
     """Choose among the tensors of `placement`, with the ranges found for them, on the first IMAGES images.
 
     Raises ModelError for operators without a gradient, or where sizes are not known.
     """
     costs, of_network = _costs(graph, placement, scheme)
     logits, noise = _noise(graph, placement, scheme, ranges, images, on_batch)
-    left, total = enough.budget * of_network, sum(noise.values())
-    chosen = set[str]()
+
+    def kept(wide: Collection[str]) -> float:
+        left = sum(one for name, one in noise.items() if name not in wide)
+        return expected_agreement(logits, max(left, 0.0))
+
+    left, chosen = enough.budget * of_network, set[str]()
     for name in sorted(costs, key=lambda name: -noise[name] / costs[name]):
-        if expected_agreement(logits, max(total, 0.0)) >= enough.agreement:
+        if kept(chosen) >= enough.agreement:
             break
         if noise[name] > 0 and costs[name] <= left:
-            left, total = left - costs[name], total - noise[name]
+            left -= costs[name]
             chosen.add(name)
-    return tuple(name for name in costs if name in chosen)
+    tensors = tuple(name for name in costs if name in chosen)
+    all_wide = Prospect(len(costs), kept(costs), sum(costs.values()) / of_network)
+    made = Prospect(len(tensors), kept(tensors), sum(costs[name] for name in tensors) / of_network)
+    return WideChoice(tensors, outlook(kept(()), made, all_wide, scheme))
 
 
 def _costs(graph: OnnxGraph, placement: Placement, scheme: Scheme) -> tuple[dict[str, float], float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from calibration.correction import ImageBatches, Need, OnBatch, WidthChoice
+from calibration.correction import ImageBatches, Need, OnBatch, WideChoice, WidthChoice
 from calibration.scheme import RecipeBase
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class WideActivations(WidthChoice):
         ranges: "Mapping[str, Range]",
         images: ImageBatches,
         on_batch: OnBatch,
-    ) -> tuple[str, ...]:
-        """See `wide_tensors`."""
-        from calibration.wide_activations import Enough, wide_tensors
+    ) -> WideChoice:
+        """See `choose_wide`."""
+        from calibration.wide_activations import Enough, choose_wide
 
         enough = Enough(self.budget, self.agreement)
-        return wide_tensors(graph, placement, recipe.scheme, ranges, images, on_batch, enough)
+        return choose_wide(graph, placement, recipe.scheme, ranges, images, on_batch, enough)
 
     def images_read(self, images: int) -> int:
         """The first ones are enough."""

@@ -16,7 +16,7 @@ def sixteen_bits(model: Path) -> Iterator[ToolchainCheck]:
 
     from calibration.foreign_qdq import RECIPE
     from calibration.qdq_reader import wide_tensors_of
-    from calibration.qdq_writer import WIDE
+    from calibration.qdq_writer import OUTLOOK, WIDE
 
     found = onnx.load(model)
     noted = {p.key: p.value for p in found.metadata_props}
@@ -29,6 +29,8 @@ def sixteen_bits(model: Path) -> Iterator[ToolchainCheck]:
     elif tensors:
         counted = figures.plural(len(tensors), "activation")
         yield _note(f"{counted} in integers of 16 bits, since rounding them to 8", tensors)
+    if OUTLOOK in noted:
+        yield ToolchainCheck(name="recipe", outcome="noted", message=f"wide: {noted[OUTLOOK]}")
 
 
 def _note(told: str, names: Sequence[str]) -> ToolchainCheck:

@@ -52,3 +52,5 @@ class Calibrate(Stage):
             else:
                 ranges = collect(source, self.images.batches(), self.recipe, advance)
         ranges.save(output / RangesFile.file_name)
+        if ranges.outlook:
+            progress.say(f"calibrate: {ranges.outlook}")

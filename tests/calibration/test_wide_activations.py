@@ -17,7 +17,7 @@ from calibration.placement import place
 from calibration.produce import Produced, produce
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe, Scheme
-from calibration.wide_activations import Enough, wide_tensors
+from calibration.wide_activations import Enough, choose_wide
 from calibration.wide_candidates import candidates
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
@@ -118,7 +118,9 @@ def _chosen(graph: OnnxGraph, model: Path, enough: Enough, coarser: float = 1.0)
     images = pictures(16, SHAPE)
     found = collect(model, [images], PLAIN).tensors
     ranges = {name: Range(coarser * one.low, coarser * one.high) for name, one in found.items()}
-    return wide_tensors(graph, place(graph, WIDE), Scheme.ASYM, ranges, [images], lambda _: None, enough)
+    return choose_wide(
+        graph, place(graph, WIDE), Scheme.ASYM, ranges, [images], lambda _: None, enough
+    ).tensors
 
 
 def test_a_layer_whose_sums_could_leave_int32_reads_8_bits(varied_model: Path) -> None:

@@ -18,7 +18,7 @@ from calibration.produce import Produced, produce
 from calibration.qdq import quantize
 from calibration.qdq_writer import FLOAT_LAYERS, WIDE
 from calibration.recipe import QuantRecipe, Scheme
-from calibration.wide_activations import Enough, wide_tensors
+from calibration.wide_activations import Enough, choose_wide
 from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import Exported
 from tests.exact_session import run_exactly
@@ -91,7 +91,11 @@ def test_costs_stay_within_the_budget(varied_model: Path) -> None:
     images = [pictures(16, SHAPE)]
     placement, ranges = place(graph, PLAIN), collect(varied_model, images, PLAIN).tensors
     counts = [
-        len(wide_tensors(graph, placement, Scheme.SYM, ranges, images, lambda _: None, Enough(budget, inf)))
+        len(
+            choose_wide(
+                graph, placement, Scheme.SYM, ranges, images, lambda _: None, Enough(budget, inf)
+            ).tensors
+        )
         for budget in (0.0, 0.05, 0.3, 100.0)
     ]
     assert counts == sorted(counts)

@@ -31,8 +31,9 @@ def test_what_has_16_bits_is_named_with_the_reason(
 ) -> None:
     monkeypatch.setattr(WideActivations, "agreement", inf)
     made = produce(network, lambda: [pictures(8, (16, 16, 3))], QuantRecipe.parse(recipe), tmp_path)
-    (check,) = sixteen_bits(made.quantized)
-    assert (check.name, check.outcome) == ("recipe", "noted")
+    check, outlook = sixteen_bits(made.quantized)
+    assert (check.name, check.outcome) == (outlook.name, outlook.outcome) == ("recipe", "noted")
+    assert outlook.message == f"wide: {made.ranges.outlook}"
     told, names = check.message.split(" would change the logits most: ")
     assert re.fullmatch(what + " to 8", told)
     assert len(names.split(", ")) <= NAMED
