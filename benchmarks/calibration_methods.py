@@ -60,6 +60,7 @@ RECIPES = (
     "w8a8_sym_mse_eq_pix_wmse_obq_bc",
     "w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc",
     "w8a8_sym_mse_eq_pix_sens_wmse_obq_bc",
+    "w8a8_sym_mse_eq_pix_sens_wide_wmse_obq_bc",
     "w8a8_sym_mse_eq_ctr_pix_sens_wmse_obq_bc",
     "w8a8_asym",
     "w8a8_asym_avg",

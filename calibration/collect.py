@@ -62,7 +62,7 @@ def ranges_from(
     wide: tuple[str, ...] = ()
     for width in recipe.of_kind(WidthChoice):
         try:
-            wide = width.choose(graph, placement, found, held, on_batch)
+            wide = width.choose(graph, placement, recipe, found, held, on_batch)
         except ModelError as error:
             notes.append(f"{width.word}: {error}")
     return Ranges(model_digest(model), recipe.name, seen.images, found, tuple(notes), wide)

@@ -4,7 +4,7 @@ When it runs is the class it derives from. In the order in which they run:
 
     Preparation       rewrites the float model, which goes on to compute the same
     RangeChoice       chooses ranges, once the observers have seen the images
-    WidthChoice       chooses the tensors that get 16 bits, once ranges are known
+    WidthChoice       chooses the tensors that get 16 bits (integers, or FP16), once ranges are known
     PixelReading      says how the first convolution reads the image
     WeightScaling     chooses the scales of a layer's weights
     WeightRounding    chooses the integers of a layer's weights
@@ -112,7 +112,10 @@ class RangeChoice(Correction):
 
 
 class WidthChoice(Correction):
-    """Chooses tensors that get 16 bits, given images that are held in memory."""
+    """Chooses tensors that get 16 bits, given images that are held in memory.
+
+    They are integers under w8a8_asym, and FP16 under w8a8_sym.
+    """
 
     runs = "after ranges"
 
@@ -121,6 +124,7 @@ class WidthChoice(Correction):
         self,
         graph: "OnnxGraph",
         placement: "Placement",
+        recipe: RecipeBase,
         ranges: "Mapping[str, Range]",
         images: ImageBatches,
         on_batch: OnBatch,

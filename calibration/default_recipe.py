@@ -6,10 +6,10 @@ from calibration.scheme import Scheme
 
 FOR_GROUPED = {
     Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wmse_obq_bc"),
-    Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_eq_pix_sens_wmse_obq_bc"),
+    Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_eq_pix_sens_wide_wmse_obq_bc"),
 }
 WIDE_FOR_GROUPED = FOR_GROUPED | {Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wide_wmse_obq_bc")}
-"""For targets whose engines read 16-bit activations. docs/calibration.md has what was measured."""
+"""For targets whose engines read 16-bit integers. docs/calibration.md has what was measured."""
 
 
 def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool) -> QuantRecipe:
@@ -17,8 +17,8 @@ def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool) -> QuantR
 
     A network with depthwise or grouped convolutions loses more in 8 bits, since each of their channels has a
     handful of weights and a range of its own: it gets channels that are rescaled where factors pass,
-    ranges of least error at the logits, scales and rounding that depend on the layer's inputs, and where
-    the target `reads_wide` activations, 16 bits for those that need them most.
+    ranges of least error at the logits, scales and rounding that depend on the layer's inputs, and 16 bits
+    for the activations that need them most: FP16 under w8a8_sym, integers where the target `reads_wide`.
     """
     if not any(map(is_grouped, graph.nodes)):
         return usual

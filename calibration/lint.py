@@ -36,8 +36,8 @@ class LintFinding:
 def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
     """Check the Q/DQ ONNX `model` and return the broken rules, in graph order.
 
-    `float_layers` names Conv and Gemm nodes left in float on purpose. Raises ModelError if the file cannot be
-    read.
+    `float_layers` names nodes left in float on purpose: layers, and pools and Adds that read float values.
+    Raises ModelError if the file cannot be read.
     """
     return lint_graph(OnnxGraph.load(model), scheme, float_layers)
 
@@ -62,13 +62,15 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
         elif node.op_type in ("Conv", "Gemm"):
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
         elif node.op_type in READ_8_BITS and not (
-            _is_dequantized(graph, node.input[0]) or node.output[0] in elementwise.averaged
+            _is_dequantized(graph, node.input[0])
+            or node.output[0] in elementwise.averaged
+            or node.name in float_layers
         ):
             findings.append(_slower(node, "its input is not quantised", "The pooling would run in float."))
         elif node.output[0] in looked_up:
             pass  # a sum of functions of one tensor is one function
         elif is_residual_add(graph, node) and follows_convolution(graph, node):
-            findings += _add_rules(graph, node)
+            findings += _add_rules(graph, node, node.name in float_layers)
         elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:
             why = "TensorRT and this compiler read Q/DQ around float operators only."
             findings.append(_finding(node, f"{node.op_type} is an integer operator", why))
@@ -197,7 +199,7 @@ def _layer_rules(
         yield _finding(node, "its bias is computed", "Biases are float32 constants.")
 
 
-def _add_rules(graph: OnnxGraph, node: onnx.NodeProto) -> Iterator[LintFinding]:
+def _add_rules(graph: OnnxGraph, node: onnx.NodeProto, keep_float: bool) -> Iterator[LintFinding]:
     quantized = [_is_dequantized(graph, name) for name in node.input]
     if all(quantized):
         why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."
@@ -207,6 +209,6 @@ def _add_rules(graph: OnnxGraph, node: onnx.NodeProto) -> Iterator[LintFinding]:
     if quantized[1 - identity]:
         why = "The main branch's Conv has to reach the Add directly, or Conv+Add+ReLU is not one kernel."
         yield _slower(node, "its main branch is quantised instead of the identity", why)
-    elif not quantized[identity]:
+    elif not quantized[identity] and not keep_float:
         why = "The fused convolution would read a float residual and give a float output."
         yield _slower(node, "its identity branch is not quantised", why)

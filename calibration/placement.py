@@ -51,13 +51,15 @@ class Placement:
 
     `tensors` maps each float tensor to quantise to the tensor whose range it uses, in graph order; `edges`
     are the node inputs that read a quantised tensor; `layers` the indices of the Conv and Gemm nodes with
-    8-bit weights.
+    8-bit weights. `in_float` are the indices of nodes of any kind that would read 8 bits, if their input did
+    not stay in float on purpose.
     """
 
     tensors: dict[str, str]
     edges: tuple[Edge, ...]
     layers: tuple[int, ...]
     pixels: PixelInput | None
+    in_float: tuple[int, ...] = ()
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -71,11 +73,30 @@ class Placement:
         read = graph.nodes[layer].input[0]
         return Placement({read: self.tensors[read]}, (Edge(layer),), (layer,), None)
 
+    def without(self, graph: OnnxGraph, sources: Collection[str]) -> "Placement":
+        """What is left when the tensors with the ranges of `sources`, and what reads them, stay in float."""
+        tensors = {name: source for name, source in self.tensors.items() if source not in sources}
+        edges = tuple(edge for edge in self.edges if _tensor(graph, edge) in tensors)
+        in_float = tuple(dict.fromkeys(edge.node for edge in self.edges if edge not in edges))
+        layers = tuple(index for index in self.layers if index not in in_float)
+        return Placement(tensors, edges, layers, self.pixels, in_float)
 
-def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = ()) -> Placement:
+    def float_nodes(self, graph: OnnxGraph) -> list[str]:
+        """Names of the Conv and Gemm nodes in float, and of all nodes `in_float`, in graph order."""
+        return [
+            node.name
+            for i, node in enumerate(graph.nodes)
+            if i in self.in_float or (node.op_type in ("Conv", "Gemm") and i not in self.layers)
+        ]
+
+
+def place(
+    graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = (), wide: Collection[str] = ()
+) -> Placement:
     """Decide what is quantised. `float_layers` names Conv and Gemm nodes to leave in float.
 
-    Raises ModelError for a graph without `image`, or with nodes that have no place in these rules.
+    `wide` are observed tensors that get 16 bits. Under w8a8_sym that is FP16, so they have no Q/DQ. Raises
+    ModelError for a graph without `image`, or with nodes that have no place in these rules.
     """
     graph.image()
     layers = tuple(i for i in _weighted(graph, recipe.scheme) if graph.nodes[i].name not in float_layers)
@@ -106,7 +127,8 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
     edges = sorted(found, key=lambda e: (e.node, e.slot))
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
     tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
-    return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+    whole = Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+    return whole.without(graph, wide) if wide and recipe.scheme is Scheme.SYM else whole
 
 
 def _pixels(graph: OnnxGraph, recipe: RecipeBase) -> PixelInput | None:

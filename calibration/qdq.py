@@ -40,7 +40,7 @@ def quantize(
     """
     graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
-    placement = place(graph, recipe)
+    placement = place(graph, recipe, wide=ranges.wide)
     _check(ranges, model, recipe, placement)
     parameters = find_parameters(graph, placement, ranges, recipe, images, on_batch)
     save_quantized(graph, placement, parameters, recipe, output)
@@ -51,8 +51,7 @@ def save_quantized(
 ) -> None:
     """Check and write the quantised graph; layers outside `placement` may be float. Raises LintError."""
     result = write_qdq(graph, placement, parameters, recipe)
-    in_float = [node.name for i, node in enumerate(graph.nodes) if i not in placement.layers]
-    findings = lint_graph(OnnxGraph(result), recipe.scheme, in_float)
+    findings = lint_graph(OnnxGraph(result), recipe.scheme, placement.float_nodes(graph))
     if findings:
         raise LintError("The quantised graph breaks placement rules:\n" + "\n".join(map(str, findings)))
     onnx.checker.check_model(result, full_check=True)

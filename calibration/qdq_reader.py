@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
@@ -12,6 +13,13 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.qdq_writer import constants_of
+
+
+def wide_tensors_of(model: onnx.ModelProto) -> list[str]:
+    """Return the tensors that a Q/DQ model rounds to 16 bits, in graph order."""
+    wide = {proto.name for proto in model.graph.initializer if proto.data_type == onnx.TensorProto.UINT16}
+    rounding = (node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    return [node.input[0] for node in rounding if len(node.input) > 2 and node.input[2] in wide]
 
 
 def read_parameters(quantized: Path | OnnxGraph, graph: OnnxGraph, placement: Placement) -> Parameters:

@@ -16,7 +16,9 @@ from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
 
 FLOAT_LAYERS = "edgec.float_layers"
-"""The metadata with the names of Conv and Gemm nodes left in float on purpose, one a line."""
+"""The metadata with the names of nodes left in float on purpose, one a line."""
+WIDE = "edgec.wide"
+"""The metadata with the names of nodes in float because the recipe gives their input 16 bits, one a line."""
 BROUGHT = "edgec.brought"
 """Marks a graph that another tool quantised: it may break rules that only cost time."""
 SOURCES = frozenset({"Constant", "Identity"})
@@ -36,10 +38,10 @@ def write_qdq(
     model.graph.node.extend(n for n in nodes if n.op_type not in SOURCES or n.output[0] in used)
     model.graph.initializer.extend(proto for name, proto in writer.initializers.items() if name in used)
     model.producer_name, model.producer_version = "edgec", ""
-    in_float = [
-        n.name for i, n in enumerate(graph.nodes) if n.op_type == "Conv" and i not in placement.layers
-    ]
+    in_float = placement.float_nodes(graph)
     properties = {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)}
+    if placement.in_float:
+        properties[WIDE] = "\n".join(graph.nodes[index].name for index in placement.in_float)
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
     return _in_wide_opset(model) if any(grid.is_wide for grid in parameters.grids.values()) else model

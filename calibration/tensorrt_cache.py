@@ -17,7 +17,8 @@ def save_calibration_cache(ranges: Ranges, path: Path, tensorrt: str = "8502") -
 
     The first line names TensorRT's version (major, minor in one digit, patch in two) and the calibrator, then
     each line a tensor of the float ONNX and its scale max(|low|, |high|) / 127 as the hexadecimal digits of a
-    big-endian float32. Raises RangesError for ranges of a scheme that is not symmetric.
+    big-endian float32. Tensors in FP16 have none. Raises RangesError for ranges of a scheme that is not
+    symmetric.
     """
     if QuantRecipe.parse(ranges.recipe).scheme is not Scheme.SYM:
         raise RangesError(
@@ -25,6 +26,8 @@ def save_calibration_cache(ranges: Ranges, path: Path, tensorrt: str = "8502") -
         )
     lines = [f"TRT-{tensorrt}-{CALIBRATOR}"]
     for name, found in ranges.tensors.items():
+        if name in ranges.wide:
+            continue
         scale = np.float32(max(-found.low, found.high) / 127)
         lines.append(f"{name}: {struct.pack('>f', scale).hex()}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

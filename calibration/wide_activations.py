@@ -1,14 +1,18 @@
 """Chooses the activations that get 16 bits: those that improve the logits most for their cost in time.
 
 To second order an error d of a value changes the logits by a power of g^2 d^2, g^2 the sum of the squares of
-the logits' derivatives by the value. That of each tensor is measured on its own 8-bit grid. An engine takes
-longer to multiply 16-bit activations, and to write and read them; `estimated_costs` says by how much. Tensors
-are taken by decreasing ratio of benefit to cost, until as many images as wanted are expected to keep their
-class, or the tensors' total cost would exceed a share of the network's own.
+the logits' derivatives by the value, as far as quantised inputs read it. That of each tensor is measured on
+its own 8-bit grid. 16 bits are integers under w8a8_asym, for those tensors that an engine for CPUs can write
+and read so. Under w8a8_sym they are FP16: a tensor stays without Q/DQ, and TensorRT computes what reads it in
+FP16, which takes away the noise of those layers' weights too. Either takes longer; `estimated_costs` and
+`estimated_gpu_costs` say by how much. Tensors are taken by decreasing ratio of benefit to cost, until as many
+images as wanted are expected to keep their class, or the tensors' total cost would exceed a share of the
+network's own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -16,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.estimated_costs import LayerCosts
+from calibration.estimated_gpu_costs import GpuCosts
 from calibration.expected_agreement import expected_agreement
 from calibration.grid import activation_grid
 from calibration.logit_gradients import logit_gradients
@@ -43,6 +48,7 @@ class Enough:
 def wide_tensors(
     graph: OnnxGraph,
     placement: Placement,
+    scheme: Scheme,
     ranges: Mapping[str, Range],
     images: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
@@ -52,24 +58,37 @@ def wide_tensors(
 
     Raises ModelError for operators without a gradient, or where sizes are not known.
     """
-    check_opset(graph)
-    prices, able = LayerCosts(graph), tuple(candidates(graph, placement))
-    costs = {name: prices.of_wide(name) for name in able}
-    logits, noise = _noise(graph, placement, ranges, images, on_batch)
-    left, total = enough.budget * prices.of_network(placement), sum(noise.values())
+    costs, of_network = _costs(graph, placement, scheme)
+    logits, noise = _noise(graph, placement, scheme, ranges, images, on_batch)
+    left, total = enough.budget * of_network, sum(noise.values())
     chosen = set[str]()
-    for name in sorted(able, key=lambda name: -noise[name] / costs[name]):
+    for name in sorted(costs, key=lambda name: -noise[name] / costs[name]):
         if expected_agreement(logits, max(total, 0.0)) >= enough.agreement:
             break
         if noise[name] > 0 and costs[name] <= left:
             left, total = left - costs[name], total - noise[name]
             chosen.add(name)
-    return tuple(name for name in able if name in chosen)
+    return tuple(name for name in costs if name in chosen)
+
+
+def _costs(graph: OnnxGraph, placement: Placement, scheme: Scheme) -> tuple[dict[str, float], float]:
+    """The cost of 16 bits for each tensor that can have them, in graph order, and the network's own."""
+    match scheme:
+        case Scheme.ASYM:
+            check_opset(graph)
+            prices = LayerCosts(graph)
+            able = candidates(graph, placement)
+            return {name: prices.of_wide(name) for name in able}, prices.of_network(placement)
+        case Scheme.SYM:
+            on_gpu = GpuCosts(graph, placement)
+            return {name: on_gpu.of_wide(name) for name in placement.observed}, on_gpu.of_network()
+    assert_never(scheme)
 
 
 def _noise(
     graph: OnnxGraph,
     placement: Placement,
+    scheme: Scheme,
     ranges: Mapping[str, Range],
     images: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
@@ -77,11 +96,12 @@ def _noise(
     """The logits, and by how much rounding each tensor to 8 bits changes those of an image, squared."""
     output = graph.model.graph.output[0].name
     errors, logits = dict.fromkeys(placement.observed, 0.0), list[Tensor]()
-    for count, found in logit_gradients(graph, (*placement.observed, output), images, IMAGES):
+    tensors = (*placement.observed, output)
+    for count, found in logit_gradients(graph, tensors, images, IMAGES, placement.edges):
         logits.append(found[output][0])
         for name in errors.keys() & found.keys():
             x, gradient = found[name]
-            grid = activation_grid(ranges[name].low, ranges[name].high, Scheme.ASYM)
+            grid = activation_grid(ranges[name].low, ranges[name].high, scheme)
             values = x.numpy()
             error = (grid.dequantize(grid.quantize(values)) - values) * gradient.numpy()
             errors[name] += float(np.square(error, dtype=np.float64).sum())

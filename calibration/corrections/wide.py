@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.correction import ImageBatches, Need, OnBatch, WidthChoice
-from calibration.scheme import Scheme
+from calibration.scheme import RecipeBase
 
 if TYPE_CHECKING:
     from calibration.observers import Range
@@ -16,7 +16,10 @@ class WideActivations(WidthChoice):
     """Gives 16 bits to the tensors with the most benefit for their cost."""
 
     word = "wide"
-    summary = "16 bits for the activations that need them most, for up to a quarter more time"
+    summary = (
+        "16 bits for the activations that need them most, for up to a quarter more time: integers on CPUs, "
+        "FP16 under TensorRT"
+    )
     needs = frozenset({Need.GRADIENTS})
     budget: ClassVar[float] = 0.25
     """The share of a network's own time that it may add."""
@@ -25,12 +28,12 @@ class WideActivations(WidthChoice):
 
     Of unseen images up to five times as many change theirs: margins are smaller, and weights have noise too.
     """
-    pointless: ClassVar[Mapping[Scheme, str]] = {Scheme.SYM: "keeps all activations in int8"}
 
     def choose(
         self,
         graph: "OnnxGraph",
         placement: "Placement",
+        recipe: RecipeBase,
         ranges: "Mapping[str, Range]",
         images: ImageBatches,
         on_batch: OnBatch,
@@ -39,7 +42,7 @@ class WideActivations(WidthChoice):
         from calibration.wide_activations import Enough, wide_tensors
 
         enough = Enough(self.budget, self.agreement)
-        return wide_tensors(graph, placement, ranges, images, on_batch, enough)
+        return wide_tensors(graph, placement, recipe.scheme, ranges, images, on_batch, enough)
 
     def images_read(self, images: int) -> int:
         """The first ones are enough."""

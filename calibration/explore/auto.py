@@ -30,6 +30,7 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
         ("w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc", 10),
         ("w8a8_sym_mse_eq_pix_wmse_obq_bc", 9),
         ("w8a8_sym_mse_eq_pix_sens_wmse_obq_bc", 12),
+        ("w8a8_sym_mse_eq_pix_sens_wide_wmse_obq_bc", 14),
         ("w8a8_sym_kl_bc", 4),
         ("w8a8_sym_pct_wmse_obq_bc", 5),
         ("w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc_ada", 51),

@@ -125,7 +125,8 @@ class _Search:
     ) -> None:
         self.graph = OnnxGraph.load(produced.float_model)
         self.recipe, self.goal, self.on_try = recipe, goal, on_try
-        self.placement = place(self.graph, recipe)
+        self.wide = produced.ranges.wide
+        self.placement = place(self.graph, recipe, wide=self.wide)
         self.parameters = read_parameters(produced.quantized, self.graph, self.placement)
         self.correct = self._correct(produced.float_model)
         self._seen: dict[frozenset[tuple[str, Precision]], Correct] = {}
@@ -163,7 +164,7 @@ class _Search:
         """What is quantised under a choice, and by which numbers."""
         in_float = [name for name, kind in chosen.items() if kind is Precision.FLOAT]
         wide = [node.input[0] for node in self.graph.nodes if chosen.get(node.name) is Precision.WIDE]
-        return place(self.graph, self.recipe, in_float), with_wide(self.parameters, wide)
+        return place(self.graph, self.recipe, in_float, self.wide), with_wide(self.parameters, wide)
 
     def _with(self, chosen: Choice) -> Correct:
         key = frozenset(chosen.items())

@@ -12,6 +12,7 @@ from calibration.prepare_float import Images
 from calibration.produce import Produced
 from calibration.qdq_reader import read_parameters
 from calibration.qdq_writer import write_qdq
+from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
 from calibration.widened import widenable, with_wide
 
@@ -35,10 +36,10 @@ class LayerNoise:
     wide_db: float | None
 
 
-def layers_in_8_bits(float_model: Path, recipe: QuantRecipe) -> tuple[str, ...]:
+def layers_in_8_bits(float_model: Path, ranges: Ranges, recipe: QuantRecipe) -> tuple[str, ...]:
     """Return the names of the layers that a recipe quantises, in graph order. Raises ModelError."""
     graph = OnnxGraph.load(float_model)
-    return tuple(node_label(graph.nodes[index]) for index in place(graph, recipe).layers)
+    return tuple(node_label(graph.nodes[index]) for index in place(graph, recipe, wide=ranges.wide).layers)
 
 
 def noise_alone(
@@ -77,7 +78,8 @@ class LayerComparison:
 
     def __init__(self, produced: Produced, recipe: QuantRecipe, evaluation: Images) -> None:
         self.graph = OnnxGraph.load(produced.float_model)
-        self.placement = place(self.graph, recipe)
+        self._wide = produced.ranges.wide
+        self.placement = place(self.graph, recipe, wide=self._wide)
         self.parameters = read_parameters(produced.quantized, self.graph, self.placement)
         self._recipe, self._evaluation = recipe, evaluation
         self._reference = logits(produced.float_model, evaluation())
@@ -88,7 +90,7 @@ class LayerComparison:
         node = self.graph.nodes[index]
         return LayerDistances(
             self._distances(self.placement.only(self.graph, index)),
-            self._distances(place(self.graph, self._recipe, {node.name})),
+            self._distances(place(self.graph, self._recipe, {node.name}, self._wide)),
         )
 
     def of(self, part: Placement, parameters: Parameters | None = None) -> Closeness:

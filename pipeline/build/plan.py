@@ -169,7 +169,7 @@ class Build(Compilation):
         from calibration.explore.sensitivity import layers_in_8_bits
 
         network = self.quantized_network
-        layers = layers_in_8_bits(network.float_model.path, network.recipe)
+        layers = layers_in_8_bits(network.float_model.path, network.ranges.load(), network.recipe)
         return tuple(
             AttributeLayer(network, images, position, layer)
             for images in units_of(self.seen(self.evaluation.stratified(wanted, seed=0)))

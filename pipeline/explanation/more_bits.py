@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from calibration.errors import CalibrationError
 from calibration.prepare_float import prepare
 from calibration.produce import produce
-from calibration.recipe import QuantRecipe
+from calibration.recipe import QuantRecipe, Scheme
 from pipeline.difference.decibels import ratio_db
 from pipeline.difference.place import Sides
 from pipeline.difference.real_graph import LAYERS, RealNode
@@ -110,9 +110,10 @@ def wider_networks(
                 if not made.ranges.wide:
                     left_out = "; ".join(made.ranges.left_out).removeprefix(f"{word}: ")
                     why = left_out or "no activation needs them"
-                    yield f"{word} gives no activation 16 bits: {why}", None
+                    yield f"{word} gives no activation more bits: {why}", None
                     continue
-                wide = f"{len(made.ranges.wide)} of {len(made.ranges.tensors)} activations in 16 bits"
+                kind = "FP16" if recipe.scheme is Scheme.SYM else "16 bits"
+                wide = f"{len(made.ranges.wide)} of {len(made.ranges.tensors)} activations in {kind}"
                 yield f"{wider.name}: {wide}, calibrated on {count} images", onnx.load(made.quantized)
         except CalibrationError as error:
             yield f"{word} was not tried: {error}", None

@@ -32,6 +32,7 @@ from pipeline.report.recommend import recommend
 from pipeline.report.sections.recommendation import Recommendation
 from pipeline.report.speed import speed_ratio
 from pipeline.report.sustained_gate import sustained_gates
+from pipeline.report.wide_words import sixteen_bits
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt_quantised import notes_of
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
@@ -223,6 +224,7 @@ class WriteReport(Stage):
     def _checks(self) -> Iterator[ToolchainCheck]:
         yield from notes_of(self.int8_model)
         yield from omissions(self.int8_model.path)
+        yield from sixteen_bits(self.int8_model.path)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.path)
         yield from self.measurements.findings()

@@ -71,7 +71,7 @@ class QatStart:
     def of(cls, build: Build) -> "QatStart":
         """Start from a build's quantised model."""
         graph = OnnxGraph.load(build.prepared_model.path)
-        placement = place(graph, build.recipe)
+        placement = place(graph, build.recipe, wide=build.ranges.load().wide)
         start = read_parameters(build.quantized_model.path, graph, placement)
         return cls(graph, placement, build.recipe, start)
 

@@ -143,6 +143,7 @@ OUR_OWN = {
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",
     "pipeline/readiness.py": "pins that come with edgec",
     "pipeline/report/omissions.py": "a product",
+    "pipeline/report/wide_words.py": "a product",
     "pipeline/training/training_run.py": "a run of this user",
     "targets/devices.py": "a table that comes with edgec",
     "targets/peers/prepared_input.py": "a product",

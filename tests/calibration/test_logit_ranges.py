@@ -16,7 +16,8 @@ from calibration.histogram import BINS, Histogram
 from calibration.logit_gradients import logit_gradients
 from calibration.logit_ranges import least_weighted_error
 from calibration.metrics import closeness
-from calibration.onnx_graph import OnnxGraph
+from calibration.onnx_graph import Edge, OnnxGraph
+from calibration.placement import READ_8_BITS
 from calibration.produce import produce
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe, Scheme
@@ -72,6 +73,23 @@ def test_gradients_are_those_of_the_networks_logits(varied_model: Path) -> None:
             count += part
     assert count == 8 * 64
     assert_allclose(squares / count, np.square(weight).sum(axis=0), rtol=0.6)
+
+
+def test_gradients_of_what_different_nodes_read_add_up(varied_model: Path) -> None:
+    """Of what a pool alone reads it is a part of the tensor's."""
+    graph, images = OnnxGraph.load(varied_model), pictures(8, SHAPE)
+    tensor = next(n.input[0] for n in graph.nodes if n.op_type in READ_8_BITS)
+    edges = list(graph.consumers(tensor))
+    assert len(edges) > 1
+
+    def gradient(*read: Edge) -> NDArray[np.float32]:
+        ((_, found),) = logit_gradients(graph, (tensor,), [images], 8, read)
+        values: NDArray[np.float32] = found[tensor][1].numpy()
+        return values
+
+    assert_allclose(sum(gradient(edge) for edge in edges), gradient(), atol=1e-5)
+    assert_allclose(gradient(*edges), gradient(), atol=1e-5)
+    assert np.abs(gradient(edges[0])).sum() != pytest.approx(np.abs(gradient()).sum(), rel=1e-3)
 
 
 def test_a_rare_value_that_decides_is_not_clipped() -> None:

@@ -45,7 +45,7 @@ def test_default_parts_may_be_spelled_out() -> None:
         ("w8a8_asym_ctr", "uses all 8 bits already"),
         ("w8a8_asym_nosat_ada", "cannot be combined: training moves one weight of a pair"),
         ("w8a8_asym_obq_nosat", "cannot be combined: nosat rounds by second order itself"),
-        ("w8a8_sym_wide", "keeps all activations in int8"),
+        ("w8a8_sym_widest", "would be the network in FP16"),
         ("w8a8_asym_wide_widest", "cannot be combined: wide chooses some of the tensors"),
         ("", "It has to start with w8a8_sym, w8a8_asym"),
     ],

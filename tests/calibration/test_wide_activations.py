@@ -16,7 +16,7 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.produce import Produced, produce
 from calibration.ranges import Ranges
-from calibration.recipe import QuantRecipe
+from calibration.recipe import QuantRecipe, Scheme
 from calibration.wide_activations import Enough, wide_tensors
 from calibration.wide_candidates import candidates
 from targets.tvm import oracle
@@ -118,7 +118,7 @@ def _chosen(graph: OnnxGraph, model: Path, enough: Enough, coarser: float = 1.0)
     images = pictures(16, SHAPE)
     found = collect(model, [images], PLAIN).tensors
     ranges = {name: Range(coarser * one.low, coarser * one.high) for name, one in found.items()}
-    return wide_tensors(graph, place(graph, WIDE), ranges, [images], lambda _: None, enough)
+    return wide_tensors(graph, place(graph, WIDE), Scheme.ASYM, ranges, [images], lambda _: None, enough)
 
 
 def test_a_layer_whose_sums_could_leave_int32_reads_8_bits(varied_model: Path) -> None:

@@ -20,7 +20,7 @@ from tests.calibration.residual_networks import Exported, TinyResNet, export
 
 def table_of(made: Produced, recipe: QuantRecipe, images: NDArray[np.uint8]) -> dict[str, LayerDistances]:
     comparison = LayerComparison(made, recipe, lambda: [images])
-    names = layers_in_8_bits(made.float_model, recipe)
+    names = layers_in_8_bits(made.float_model, made.ranges, recipe)
     return {name: comparison.distances(position) for position, name in enumerate(names)}
 
 

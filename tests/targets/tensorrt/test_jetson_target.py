@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
+from calibration.collect import collect
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
-from calibration.qdq import save_quantized
+from calibration.qdq import quantize, save_quantized
 from calibration.qdq_reader import read_parameters
 from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState
@@ -17,7 +19,8 @@ from targets.devices import jetsons
 from targets.errors import EngineError, TargetUnavailable
 from targets.registry import find_target
 from targets.tensorrt import rtx
-from tests.targets.tensorrt.conftest import needs_rtx, quantized
+from tests.calibration.conftest import pictures
+from tests.targets.tensorrt.conftest import SHAPE, needs_rtx, quantized
 
 
 def checks(folder: Path) -> dict[str, str]:
@@ -75,6 +78,27 @@ def test_a_layer_left_in_float_on_purpose_is_none_that_has_to_be_int8(
     target = find_target("jetson")
     target.build(tmp_path / "mixed.onnx", tmp_path / target.engine_name)
     assert set(checks(tmp_path).values()) == {"passed"}
+
+
+@needs_rtx
+def test_tensors_in_fp16_by_the_recipe_compile_and_the_other_layers_are_int8(
+    float_model: Path, tmp_path: Path
+) -> None:
+    """One that layers, an identity or a pool read: each form of the network that goes to the device."""
+    recipe = QuantRecipe.parse("w8a8_sym_pix")
+    graph = OnnxGraph.load(float_model)
+    observed = place(graph, recipe).observed
+    ranges = replace(collect(float_model, [pictures(4, SHAPE)], recipe), wide=observed[1::2])
+    quantize(float_model, ranges, recipe, tmp_path / "wide.onnx")
+    target = find_target("jetson")
+    target.build(tmp_path / "wide.onnx", tmp_path / target.engine_name, float_model=float_model)
+    outcomes = checks(tmp_path)
+    without_half = {"FP16 scales"} & set(outcomes)
+    assert {name for name, outcome in outcomes.items() if outcome != "passed"} == without_half
+    said = {one["name"]: one["message"] for one in json.loads((tmp_path / CHECKS).read_text())}
+    left = len(place(graph, recipe, wide=observed[1::2]).layers)
+    assert f"all {left} convolutions multiply INT8" in said["TensorRT-RTX int8_qdq.onnx"]
+    assert 0 < left < len(place(graph, recipe).layers)
 
 
 def test_without_rtx_its_check_is_skipped_and_never_passed(
