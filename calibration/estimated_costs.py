@@ -21,7 +21,7 @@ WRITTEN = 5.5
 BOUNDED_STEPS, EXPONENTIAL = 40.0, 80.0
 """The time of a function of a sum: of HardSwish and HardSigmoid, and of SiLU and Sigmoid."""
 WRITTEN_WIDE = 4.0
-"""The additional cost of 16 bits to write a number. Reading one for an addition or multiplication has none."""
+"""The additional cost of 16 bits to write a number. To read one for an addition has none."""
 MULTIPLIED_WIDE, DEPTHWISE_WIDE = 0.6, 0.6
 """The additional cost of a multiplication of 16 bits, in an ordinary and in a depthwise convolution."""
 IN_FLOAT = 28.0
