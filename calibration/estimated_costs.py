@@ -14,15 +14,15 @@ from calibration.pointwise import Elementwise
 from calibration.tensor_sizes import tensor_sizes
 
 DIRECT = frozenset({"Conv", "Gemm"})
-DEPTHWISE = 2.3
+DEPTHWISE = 2.2
 """The time of a multiplication in a depthwise convolution."""
-WRITTEN = 7.0
+WRITTEN = 5.5
 """The time to write a number."""
-FUNCTION = 80.0
-"""The time of a function of a sum, such as HardSwish or SiLU."""
-WRITTEN_WIDE, READ_WIDE = 29.0, 8.0
-"""The additional cost of 16 bits to write a number, and to read one for an addition or multiplication."""
-MULTIPLIED_WIDE, DEPTHWISE_WIDE = 0.7, 3.3
+BOUNDED_STEPS, EXPONENTIAL = 40.0, 80.0
+"""The time of a function of a sum: of HardSwish and HardSigmoid, and of SiLU and Sigmoid."""
+WRITTEN_WIDE = 4.0
+"""The additional cost of 16 bits to write a number. To read one for an addition has none."""
+MULTIPLIED_WIDE, DEPTHWISE_WIDE = 0.6, 0.6
 """The additional cost of a multiplication of 16 bits, in an ordinary and in a depthwise convolution."""
 IN_FLOAT = 28.0
 """The additional cost of float, as a share of a layer's own cost and that of the numbers that it writes."""
@@ -34,7 +34,7 @@ class LayerCosts:
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
         self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
-        self._functions = {chain.source: result for result, chain in Elementwise(graph).chains.items()}
+        self._functions = {chain.source: chain.function for chain in Elementwise(graph).chains.values()}
 
     def of_network(self, placement: Placement) -> float:
         """All layers, and all numbers that they write. Raises ModelError for a size that is not known."""
@@ -44,11 +44,9 @@ class LayerCosts:
 
     def of_wide(self, tensor: str) -> float:
         """The additional cost of 16 bits in `tensor`. Raises ModelError for a size that is not known."""
-        numbers, cost = self._numbers(tensor), 0.0
-        for edge in self.graph.consumers(tensor):
-            node = self.graph.nodes[edge.node]
-            cost += self._more(node) if node.op_type in DIRECT else READ_WIDE * numbers
-        return cost + WRITTEN_WIDE * numbers
+        readers = [self.graph.nodes[edge.node] for edge in self.graph.consumers(tensor)]
+        multiplied = sum(self._more(node) for node in readers if node.op_type in DIRECT)
+        return multiplied + WRITTEN_WIDE * self._numbers(tensor)
 
     def of_float(self, layer: onnx.NodeProto) -> float:
         """The additional cost of a Conv or Gemm in float. Raises ModelError for a size that is not known."""
@@ -61,8 +59,11 @@ class LayerCosts:
 
     def _function(self, node: onnx.NodeProto) -> float:
         """The function that is computed of a layer's sums; nothing for one that only has bounds."""
-        result = self._functions.get(node.output[0])
-        return 0.0 if result is None else FUNCTION * self._numbers(result)
+        function = self._functions.get(node.output[0])
+        if function is None:
+            return 0.0
+        each = EXPONENTIAL if function.has_exponential else BOUNDED_STEPS
+        return each * self._numbers(node.output[0])
 
     def _more(self, node: onnx.NodeProto) -> float:
         """What a layer takes longer that reads 16 bits."""

@@ -34,10 +34,15 @@ class RegisterFunction(StrEnum):
         """Whether its values grow with the sum. Those of a gate do not."""
         return self in (RegisterFunction.HARD_SWISH, RegisterFunction.SILU)
 
+    @property
+    def has_exponential(self) -> bool:
+        """Whether its gate is a sigmoid, and not a straight line between bounds."""
+        return self in (RegisterFunction.SILU, RegisterFunction.SIGMOID)
+
     def of(self, s: Doubles) -> Doubles:
         """Its values, as exact as float64 is."""
-        hard = self in (RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID)
-        gate = np.clip(s / 6 + 0.5, 0, 1) if hard else 1 / (1 + np.exp(-np.maximum(s, -700)))
+        exponential = self.has_exponential
+        gate = 1 / (1 + np.exp(-np.maximum(s, -700))) if exponential else np.clip(s / 6 + 0.5, 0, 1)
         return s * gate if self.is_unbounded else gate
 
 

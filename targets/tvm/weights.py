@@ -199,7 +199,7 @@ def _blocked(op: Conv, windows: WindowRuns, groups: Groups, order: Sequence[int]
 
 def _roomy(isa: Isa) -> Isa:
     """Registers that are left where sums of high bytes are moved between two loops."""
-    return replace(isa, registers=isa.registers * 3 // 4)
+    return replace(isa, registers=isa.registers * 5 // 8)
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:

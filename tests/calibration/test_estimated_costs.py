@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from calibration.estimated_costs import FUNCTION, LayerCosts
+from calibration.estimated_costs import BOUNDED_STEPS, EXPONENTIAL, LayerCosts
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
@@ -41,11 +41,13 @@ def estimated(folder: Path, function: nn.Module) -> LayerCosts:
     return LayerCosts(OnnxGraph.load(export(OneFunction(function), folder / "network.onnx").path))
 
 
-@pytest.mark.parametrize("function", [nn.Hardswish, nn.SiLU])
-def test_a_function_of_each_sum_takes_time(tmp_path: Path, function: Callable[[], nn.Module]) -> None:
+@pytest.mark.parametrize(("function", "each"), [(nn.Hardswish, BOUNDED_STEPS), (nn.SiLU, EXPONENTIAL)])
+def test_a_function_of_each_sum_takes_time(
+    tmp_path: Path, function: Callable[[], nn.Module], each: float
+) -> None:
     with_bound, with_function = (estimated(tmp_path, made) for made in (nn.ReLU6(), function()))
     bound, whole = (costs.of_network(place(costs.graph, RECIPE)) for costs in (with_bound, with_function))
-    assert whole == pytest.approx(bound + FUNCTION * SUMS)
+    assert whole == pytest.approx(bound + each * SUMS)
 
 
 def test_a_function_in_float_takes_longer_than_a_bound(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from targets.tvm.operators.sum_functions import (
 def in_steps(k: Emitter, function: RegisterFunction, s: Expr, factor: Expr, lanes: int) -> Expr:
     """The function of a vector of sums times `factor`."""
     s = k.let(s)
-    if function in (RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID):
+    if not function.has_exponential:
         gate = _clipped(_fma(k, s, _all(SIXTH, lanes), _all(0.5, lanes), lanes), 0.0, 1.0, lanes)
     else:
         gate = _all(1.0, lanes) / _one_and_power(k, s, lanes)

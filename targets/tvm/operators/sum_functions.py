@@ -60,7 +60,7 @@ class Applied:
 def in_steps(function: RegisterFunction, s: Floats, factor: Floats) -> Floats:
     """The function of sums [..., K] times `factor` [K], as this module says."""
     one = np.float32(1)
-    if function in (RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID):
+    if not function.has_exponential:
         gate = np.clip(fused_multiply_add(s, np.float32(SIXTH), np.full_like(s, 0.5)), np.float32(0), one)
     else:
         gate = one / (one + _power(s))
