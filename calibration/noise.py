@@ -38,6 +38,7 @@ EXTREME = 0.999
 POSITIONS = 512
 WEIGHT_SHARE = 0.3
 STEPS, RATE = 300, 0.02
+MEAN_DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
 
 
 @dataclass
@@ -101,16 +102,31 @@ def quietest_factors(
         for i in placement.layers
         if graph.nodes[i].input[0] in seen and graph.nodes[i].output[0] in seen
     ]
-    free = torch.zeros(groups.count, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([free], lr=RATE)
-    for _ in range(STEPS):
-        factors = torch.cat([torch.ones(1, dtype=torch.float64), free[1:].exp()])
-        noise = sum((_activation_noise(s, factors[ids], levels) for s, ids in tensors), torch.zeros(()))
-        noise = noise + WEIGHT_SHARE * sum((term(factors) for term in layers), torch.zeros(()))
-        optimizer.zero_grad()
-        noise.log().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return factors.detach().numpy()
+
+    def noise(factors: Tensor) -> Tensor:
+        rounded = sum((_activation_noise(s, factors[ids], levels) for s, ids in tensors), torch.zeros(()))
+        return rounded + WEIGHT_SHARE * sum((term(factors) for term in layers), torch.zeros(()))
+
+    return _least(lambda logarithms: noise(logarithms.exp()).log(), groups.count).exp().numpy()
+
+
+def _least(value: Callable[[Tensor], Tensor], count: int) -> Tensor:
+    """float64 [count], the first one 0: after STEPS steps from zeros towards the least `value`.
+
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015), algorithm 1. torch's own Adam takes
+    three seconds to import a compiler that is not used, which leaves a folder among the temporary files.
+    """
+    x = torch.zeros(count, dtype=torch.float64)
+    mean, square = torch.zeros_like(x), torch.zeros_like(x)
+    for step in range(1, STEPS + 1):
+        at = x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(value(at), at)
+        gradient[0] = 0
+        mean = MEAN_DECAY * mean + (1 - MEAN_DECAY) * gradient
+        square = SQUARE_DECAY * square + (1 - SQUARE_DECAY) * gradient.square()
+        scale = (square / (1 - SQUARE_DECAY**step)).sqrt() + TINY
+        x = x - RATE * mean / (1 - MEAN_DECAY**step) / scale
+    return x
 
 
 def _activation_noise(seen: ChannelStatistics, factors: Tensor, levels: int) -> Tensor:
