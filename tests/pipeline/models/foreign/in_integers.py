@@ -18,7 +18,7 @@ def check_integers(adopted: onnx.ModelProto, folder: Path) -> None:
     """Quantise a network of pictures of SHAPE, and compare the oracle with it on eight."""
     onnx.save(adopted, folder / "model.onnx")
     shown = pictures(8, SHAPE, seed=1)
-    subject = RandomNetwork("net", folder / "model.onnx", shown, pictures(8, SHAPE, seed=2))
+    subject = RandomNetwork("net", folder / "model.onnx", shown, pictures(32, SHAPE, seed=2))
     made = import_graph(quantize_for(subject, find_target("host").recipe.name, folder))
     with ReferenceTarget().open(subject.model) as runner:
         expected = runner.infer(shown)
