@@ -26,7 +26,7 @@ from calibration.placement import Placement
 from calibration.tensor_sizes import tensor_sizes
 from calibration.weight_layers import layer_weights
 
-IMAGES = 256
+IMAGES = 192
 """The first ones are read."""
 DAMPING = 0.01
 """The share of the mean diagonal that is added to the diagonal of the Hessian; the GPTQ paper's value."""
