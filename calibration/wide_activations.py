@@ -67,17 +67,22 @@ def choose_wide(
         left = sum(one for name, one in noise.items() if name not in wide)
         return expected_agreement(logits, max(left, 0.0))
 
+    def prospect(wide: Collection[str]) -> Prospect:
+        return Prospect(len(wide), kept(wide), sum(costs[name] for name in wide) / of_network)
+
+    noisy = [name for name in costs if noise[name] > 0]
     left, chosen = enough.budget * of_network, set[str]()
-    for name in sorted(costs, key=lambda name: -noise[name] / costs[name]):
+    for name in sorted(noisy, key=lambda name: -noise[name] / costs[name]):
         if kept(chosen) >= enough.agreement:
             break
-        if noise[name] > 0 and costs[name] <= left:
+        if costs[name] <= left:
             left -= costs[name]
             chosen.add(name)
-    tensors = tuple(name for name in costs if name in chosen)
-    all_wide = Prospect(len(costs), kept(costs), sum(costs.values()) / of_network)
-    made = Prospect(len(tensors), kept(tensors), sum(costs[name] for name in tensors) / of_network)
-    return WideChoice(tensors, outlook(kept(()), made, all_wide, scheme))
+    tensors = tuple(name for name in noisy if name in chosen)
+    if logits.shape[1] < 2:
+        return WideChoice(tensors)
+    subject = "calibration images" if logits.ndim == 2 else "pixels of calibration images"
+    return WideChoice(tensors, outlook(subject, kept(()), prospect(tensors), prospect(noisy), scheme))
 
 
 def _costs(graph: OnnxGraph, placement: Placement, scheme: Scheme) -> tuple[dict[str, float], float]:

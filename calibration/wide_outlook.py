@@ -19,9 +19,12 @@ class Prospect:
     time: float
 
 
-def outlook(in_8_bits: float, chosen: Prospect, all_wide: Prospect, scheme: Scheme) -> str:
-    """Return sentences without the last full stop; `in_8_bits` is the agreement with 8 bits everywhere."""
-    kept = "of the calibration images are expected to keep their class despite the rounding of activations"
+def outlook(subject: str, in_8_bits: float, chosen: Prospect, all_wide: Prospect, scheme: Scheme) -> str:
+    """Return sentences without the last full stop.
+
+    subject: what has a class; in_8_bits: the agreement with 8 bits everywhere.
+    """
+    kept = f"of the {subject} are expected to keep their class despite the rounding of activations"
     if not chosen.tensors:
         return f"{_percent(in_8_bits)} {kept} to 8 bits"
     match scheme:

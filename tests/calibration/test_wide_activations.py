@@ -96,6 +96,13 @@ def test_tensors_that_tables_or_moves_have_to_do_with_stay_narrow(varied_model: 
     assert not able & narrow
 
 
+def test_what_is_expected_is_said_with_the_ranges(made: dict[str, Produced]) -> None:
+    wide, widest = made[WIDE.name].ranges, made[WIDEST.name].ranges
+    assert f" {len(wide.wide)} of {len(widest.wide)} activations have 16" in wide.outlook
+    assert "`widest` in place of `wide`: " in wide.outlook
+    assert made[PLAIN.name].ranges.outlook == ""
+
+
 def test_costs_stay_within_the_budget(varied_model: Path) -> None:
     graph = OnnxGraph.load(varied_model)
     able = set(candidates(graph, place(graph, WIDE)))
