@@ -10,22 +10,16 @@ FOR_GROUPED = {
 }
 WIDE_FOR_GROUPED = FOR_GROUPED | {Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wide_wmse_obq_bc")}
 """For targets whose engines read 16-bit integers. docs/calibration.md has what was measured."""
-WITHOUT_GRADIENTS = {
-    Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_wmse_obq_bc"),
-    Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_pix_wmse_obq_bc"),
-}
-"""For other networks where torch is not installed."""
 
 
-def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool, gradients: bool) -> QuantRecipe:
+def recipe_for(graph: OnnxGraph, usual: QuantRecipe, reads_wide: bool) -> QuantRecipe:
     """Return the recipe for a float network; `usual` is the target's own, for residual networks.
 
     A network with depthwise or grouped convolutions loses more in 8 bits, since each of their channels has a
     handful of weights and a range of its own: it gets channels that are rescaled where factors pass,
     ranges of least error at the logits, scales and rounding that depend on the layer's inputs, and 16 bits
     for the activations that need them most: FP16 under w8a8_sym, integers where the target `reads_wide`.
-    Without `gradients` its loss would be large, so it has no other recipe; for other networks there is one.
     """
-    if any(map(is_grouped, graph.nodes)):
-        return (WIDE_FOR_GROUPED if reads_wide else FOR_GROUPED)[usual.scheme]
-    return usual if gradients or not usual.needs_gradients else WITHOUT_GRADIENTS[usual.scheme]
+    if not any(map(is_grouped, graph.nodes)):
+        return usual
+    return (WIDE_FOR_GROUPED if reads_wide else FOR_GROUPED)[usual.scheme]

@@ -37,14 +37,9 @@ class MissingExtraError(PipelineError):
         super().__init__(f"{package} is not installed: {why}. Install it: pip install 'edgec[{extra}]'")
 
 
-def is_installed(package: str) -> bool:
-    """Return whether a package can be imported, without importing it."""
-    return find_spec(package) is not None
-
-
 def require(package: str, needed: str) -> None:
     """Raise MissingExtraError if a package of an extra is not installed. `needed` says what needs it."""
-    if not is_installed(package):
+    if find_spec(package) is None:
         raise MissingExtraError(package, needed)
 
 

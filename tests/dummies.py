@@ -151,7 +151,7 @@ class ShrinkKernel(RowKernel):
                 x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.y)]
                 values = []
-                for value in centred(k, self.isa, k.x, x, places[0], offset):
+                for value in centred(k, self.isa, "x", self.x, x, places[0], offset):
                     small = tirx.And(value <= limit, value >= nothing - limit)
                     values.append(tirx.Select(small, nothing, value * requantise.multiplier(k, 0)))
                 requantise.store(k, y, places[1], values)

@@ -15,7 +15,7 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig
-from pipeline.extras import is_installed, require
+from pipeline.extras import require
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
@@ -102,8 +102,7 @@ class Compilation(Request):
         if self.brought is not None:
             return self.brought.recipe
         if name is None and self.model.recipe_by_operators:
-            usual, wide = self.target.recipe, self.target.reads_wide
-            default = ChooseDefault(self.float_model, usual, wide, is_installed("torch"))
+            default = ChooseDefault(self.float_model, self.target.recipe, self.target.reads_wide)
             return ChosenRecipe(self.make(default)).recipe
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe

@@ -17,7 +17,7 @@ from pipeline.stages.observe_part import TOOLS
 class ChooseDefault(Stage):
     """Look at the operators of a network that is not of our own family; `usual` is the target's recipe.
 
-    `reads_wide`: whether the target takes activations of 16 bits; `gradients`: whether torch is installed.
+    `reads_wide`: whether the target takes activations of 16 bits.
     """
 
     name: ClassVar[str] = "recipe"
@@ -26,23 +26,16 @@ class ChooseDefault(Stage):
     float_model: FloatModel
     usual: QuantRecipe
     reads_wide: bool
-    gradients: bool
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write choice.json."""
         from calibration.default_recipe import recipe_for
         from calibration.onnx_graph import OnnxGraph
 
-        graph = OnnxGraph.load(self.float_model.path)
-        recipe = recipe_for(graph, self.usual, self.reads_wide, self.gradients)
-        if recipe.needs_gradients and recipe != self.usual:
+        recipe = recipe_for(OnnxGraph.load(self.float_model.path), self.usual, self.reads_wide)
+        if recipe != self.usual:
             progress.say(
                 f"recipe: {recipe.name}, since the network has grouped convolutions; {self.usual.name} "
                 "would be quicker, recipe=auto tries others too"
-            )
-        elif recipe != self.usual:
-            progress.say(
-                f"recipe: {recipe.name}, since torch is not installed; {self.usual.name} is mostly nearer to "
-                "FP32 (pip install 'edgec[train]')"
             )
         (output / ChosenRecipe.file_name).write_text(json.dumps({"recipe": recipe.name}))

@@ -1,6 +1,7 @@
 """A validation divided among machines gives the bytes of a single machine, and wrong parts are refused."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_parts_of_another_build_are_refused(
     other = tmp_path / "other.toml"
     other.write_text(quick.read_text().replace("images = 300", "images = 299"))
     said = refusal("merge", *shared[1], "--config", other, "--out", tmp_path / "out")
-    assert "(shard 2/3) does not belong to this build: another network, engine, set of pictures" in said
+    assert re.search(r"\(shard \d/3\) does not belong to this build: another network, engine,", said)
 
 
 def test_parts_of_other_versions_are_refused_with_both(
