@@ -17,8 +17,8 @@ class WideActivations(WidthChoice):
 
     word = "wide"
     summary = (
-        "16 bits for the activations that need them most, for up to a quarter more time: integers on CPUs, "
-        "FP16 under TensorRT"
+        "16 bits for the activations that need them most, for up to a quarter more time (half on ARM): "
+        "integers on CPUs, FP16 under TensorRT"
     )
     needs = frozenset({Need.GRADIENTS})
     budget: ClassVar[float] = 0.25
