@@ -3,15 +3,12 @@
 Estimates, by factors that were measured on AVX512-VNNI (docs/calibration.md).
 """
 
-from math import prod
-
 import onnx
 
-from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph, is_grouped
 from calibration.placement import Placement
 from calibration.pointwise import Elementwise
-from calibration.tensor_sizes import tensor_sizes
+from calibration.tensor_sizes import numbers_an_image, tensor_sizes
 
 DIRECT = frozenset({"Conv", "Gemm"})
 DEPTHWISE = 2.2
@@ -33,7 +30,7 @@ class LayerCosts:
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
-        self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
+        self._sizes = tensor_sizes(graph)
         self._functions = {chain.source: chain.function for chain in Elementwise(graph).chains.values()}
 
     def of_network(self, placement: Placement) -> float:
@@ -77,7 +74,4 @@ class LayerCosts:
 
     def _numbers(self, tensor: str) -> int:
         """How many numbers a tensor has, of one image. Raises ModelError."""
-        shape = self._shapes.get(tensor)
-        if not shape or not all(shape):
-            raise ModelError(f"the size of {tensor!r} is not known before the network runs")
-        return prod(shape)
+        return numbers_an_image(self._sizes, tensor)

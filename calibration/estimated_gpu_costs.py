@@ -6,16 +6,14 @@ is an upper bound: starting a kernel costs the same in both, and a depthwise con
 """
 
 from collections.abc import Iterator
-from math import prod
 
 import onnx
 
 from calibration.coverage import layer_macs
-from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 from calibration.pointwise import Elementwise
-from calibration.tensor_sizes import tensor_sizes
+from calibration.tensor_sizes import numbers_an_image, tensor_sizes
 
 MULTIPLICATIONS_A_BYTE = 207.0
 """Multiplications of INT8 in the time of a byte, by NVIDIA's "Jetson AGX Orin Series" technical brief.
@@ -37,7 +35,7 @@ class GpuCosts:
 
     def __init__(self, graph: OnnxGraph, placement: Placement) -> None:
         self.graph, self.placement = graph, placement
-        self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
+        self._sizes = tensor_sizes(graph)
         self._multiplications = layer_macs(graph)
         self._apart = tuple(_computed_apart(graph))
 
@@ -69,10 +67,7 @@ class GpuCosts:
 
     def _numbers(self, tensor: str) -> int:
         """How many numbers a tensor has, of one image. Raises ModelError."""
-        shape = self._shapes.get(tensor)
-        if not shape or not all(shape):
-            raise ModelError(f"the size of {tensor!r} is not known before the network runs")
-        return prod(shape)
+        return numbers_an_image(self._sizes, tensor)
 
 
 def _computed_apart(graph: OnnxGraph) -> Iterator[str]:

@@ -23,8 +23,9 @@ def exact_covariance(rows: NDArray[np.int8] | NDArray[np.int16]) -> NDArray[np.f
     Each covariance is rounded to float32 once, from exact integers. All n rows count 1 / n.
     """
     count, groups, width = rows.shape
-    around = np.rint(rows.sum(axis=0, dtype=np.int64) / count).astype(np.int16)
-    rest = (rows.sum(axis=0, dtype=np.int64) - count * around.astype(np.int64)) / count
+    sums = rows.sum(axis=0, dtype=np.int64)
+    around = np.rint(sums / count).astype(np.int16)
+    rest = (sums - count * around.astype(np.int64)) / count
     covariance = np.empty((groups, width, width), np.float32)
     products = [_products(rows[:, 0], around[0])] if groups == 1 else _products_of_groups(rows, around)
     for found, summed, mean in zip(covariance, products, rest, strict=True):

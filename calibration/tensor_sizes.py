@@ -1,10 +1,12 @@
 """The sizes of a graph's tensors for one image, as far as they are known before it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import prod
 
 import onnx
 from onnx import numpy_helper
 
+from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph
 
 _WHOLE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
@@ -22,6 +24,14 @@ def tensor_sizes(graph: OnnxGraph) -> dict[str, list[int]]:
     if computed:
         values = _values(onnx.shape_inference.infer_shapes(_with_constants(graph, computed)))
     return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
+
+
+def numbers_an_image(sizes: Mapping[str, list[int]], tensor: str) -> int:
+    """Return how many numbers a tensor has, of one image. Raises ModelError for a size that is not known."""
+    shape = sizes.get(tensor, [])[1:]
+    if not shape or not all(shape):
+        raise ModelError(f"the size of {tensor!r} is not known before the network runs")
+    return prod(shape)
 
 
 def _values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
