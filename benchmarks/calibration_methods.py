@@ -72,6 +72,7 @@ RECIPES = (
     "w8a8_asym_mse_wmse_obq_bc",
     "w8a8_asym_mse_eq_wmse_obq_bc",
     "w8a8_asym_mse_eq_sens_wmse_obq_bc",
+    "w8a8_asym_mse_sens_wide_wmse_obq_bc",
     "w8a8_asym_mse_eq_sens_wide_wmse_obq_bc",
     "w8a8_asym_mse_nosat_bc",
     "w8a8_asym_mse_eq_wmse_nosat_bc",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from calibration.grid import activation_grid
 from calibration.histogram import BINS, Histogram
+from calibration.image_extremes import ImageExtremes
 from calibration.logit_gradients import visit_gradients
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
@@ -38,17 +39,21 @@ def ranges_by_logits(
 ) -> dict[str, Range]:
     """Return the range of each of `tensors` on the first IMAGES images; those without a gradient have none.
 
+    Ranges are stretched by what more images are expected to exceed them (`image_extremes`).
     Raises ModelError for operators without a gradient.
     """
     found: dict[str, Histogram] = {}
+    extremes: dict[str, ImageExtremes] = {}
 
     def count(name: str, x: Tensor, gradient: Tensor) -> None:
         histogram = found.setdefault(name, Histogram(counts=np.zeros(2 * BINS)))
         histogram.update(x.numpy(), np.square(gradient.numpy(), dtype=np.float64))
+        extremes.setdefault(name, ImageExtremes()).update(x.numpy())
 
     for part in visit_gradients(graph, tensors, images, IMAGES, count):
         on_batch(part)
-    return {name: least_weighted_error(one, scheme) for name, one in found.items() if one.counts.any()}
+    chosen = {name: least_weighted_error(one, scheme) for name, one in found.items() if one.counts.any()}
+    return {name: Range(*extremes[name].stretched(one.low, one.high)) for name, one in chosen.items()}
 
 
 def least_weighted_error(histogram: Histogram, scheme: Scheme) -> Range:

@@ -16,8 +16,9 @@ most of it away) is minimised over log e by gradient descent.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from math import log
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from torch import Tensor
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
+from calibration.image_extremes import SCALE
 from calibration.logit_gradients import visit_gradients
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
@@ -35,6 +37,9 @@ from calibration.weight_layers import layer_weights
 
 IMAGES = 128
 EXTREME = 0.999
+EXPECTED_OF = 4096
+"""The number of images whose extremes channels are scaled for."""
+EULER = 0.5772156649
 POSITIONS = 512
 WEIGHT_SHARE = 0.3
 STEPS, RATE = 300, 0.02
@@ -43,12 +48,34 @@ MEAN_DECAY, SQUARE_DECAY, TINY = 0.9, 0.999, 1e-8
 
 @dataclass
 class ChannelStatistics:
-    """Of one tensor, float64 [C]: noise gain G, mean square, extreme (an image's 99.9 % quantile of |x|)."""
+    """Of one tensor, float64 [C]: noise gain G, mean square, and the extreme that it is expected to reach.
+
+    An image's extreme is its 99.9 % quantile of |x|. The one expected of many images follows from the mean
+    and the deviation of those seen, by Gumbel's distribution (see `image_extremes`). The largest one seen
+    would let a channel that is small on these images take more of the grid than it has room for.
+    """
 
     gain: Tensor
     power: Tensor
     extreme: Tensor
-    images: int = 0
+
+
+@dataclass
+class _Sums:
+    """Sums over images, float64 [C], and the largest extreme seen."""
+
+    gain: Tensor
+    power: Tensor
+    extreme: Tensor
+    square: Tensor
+    largest: Tensor
+    images: int = field(default=0, kw_only=True)
+
+    def statistics(self) -> ChannelStatistics:
+        mean = self.extreme / self.images
+        deviation = (self.square / self.images - mean.square()).clamp(min=0).sqrt()
+        expected = mean + SCALE * deviation * (log(EXPECTED_OF) - EULER)
+        return ChannelStatistics(self.gain, self.power / self.images, torch.maximum(self.largest, expected))
 
 
 def channel_statistics(
@@ -58,30 +85,26 @@ def channel_statistics(
     on_batch: Callable[[int], None],
 ) -> dict[str, ChannelStatistics]:
     """Measure `tensors` on the first IMAGES images. Raises ImagesError if there are none."""
-    found: dict[str, ChannelStatistics] = {}
+    found: dict[str, _Sums] = {}
     for part in visit_gradients(graph, tensors, batches, IMAGES, partial(_add, found)):
         on_batch(part)
     if not found:
         raise ImagesError("Equalisation needs calibration images, and there are none.")
-    for statistics in found.values():
-        statistics.power /= statistics.images
-    return found
+    return {name: sums.statistics() for name, sums in found.items()}
 
 
-def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor, gradient: Tensor) -> None:
+def _add(found: dict[str, _Sums], name: str, x: Tensor, gradient: Tensor) -> None:
     values = x.reshape(*x.shape[:2], -1)
     gain = gradient.reshape(values.shape).square().sum(2).double().sum(0)
     power = values.square().mean(2).double().sum(0)
     every = max(1, values.shape[2] // POSITIONS) | 1
     sampled = values[:, :, ::every].abs()
     above = max(1, round((1 - EXTREME) * sampled.shape[2]))
-    extreme = sampled.topk(above, dim=2).values[:, :, -1].amax(0).double()
-    if name not in found:
-        zeros = torch.zeros_like(gain)
-        found[name] = ChannelStatistics(zeros, zeros.clone(), zeros.clone())
-    seen = found[name]
+    extremes = sampled.topk(above, dim=2).values[:, :, -1].double()
+    seen = found.setdefault(name, _Sums(*(torch.zeros_like(gain) for _ in range(5))))
     seen.gain, seen.power = seen.gain + gain, seen.power + power
-    seen.extreme = torch.maximum(seen.extreme, extreme)
+    seen.extreme, seen.square = seen.extreme + extremes.sum(0), seen.square + extremes.square().sum(0)
+    seen.largest = torch.maximum(seen.largest, extremes.amax(0))
     seen.images += len(x)
 
 

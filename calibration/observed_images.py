@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.image_extremes import ImageExtremes
 from calibration.observe import observe
-from calibration.observers import Average, FromHistogram, MinMax, Observer, make_observer
+from calibration.observers import Average, FromHistogram, LeastSquares, MinMax, Observer, make_observer
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.prepare_float import check_prepared
@@ -76,11 +77,14 @@ def _written(observer: Observer) -> dict[str, Any]:
         case FromHistogram():
             held = observer.histogram
             filled = np.flatnonzero(held.counts)
-            return {
+            written = {
                 **{name: getattr(held, name) for name in ("low", "high", "zeros", "width")},
                 "bins": filled.tolist(),
                 "counts": held.counts[filled].tolist(),
             }
+            if isinstance(observer, LeastSquares):
+                written["extremes"] = observer.extremes.written()
+            return written
     raise TypeError(type(observer))
 
 
@@ -95,5 +99,7 @@ def _fill(observer: Observer, held: dict[str, Any]) -> None:
             for name in ("low", "high", "zeros", "width"):
                 setattr(observer.histogram, name, held[name])
             observer.histogram.counts[held["bins"]] = held["counts"]
+            if isinstance(observer, LeastSquares):
+                observer.extremes = ImageExtremes.read(held["extremes"])
         case _:
             raise TypeError(type(observer))

@@ -7,6 +7,7 @@ with the whole, exactly and in any order.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Protocol, Self, assert_never
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.grid import activation_grid
 from calibration.histogram import Histogram
+from calibration.image_extremes import ImageExtremes
 from calibration.scheme import ObserverName, Scheme
 
 PERCENTILE = 0.99999
@@ -121,6 +123,33 @@ class FromHistogram:
         return self.rule(self.histogram)
 
 
+class LeastSquares(FromHistogram):
+    """The range of `least_squares`, stretched by what more images are expected to exceed it.
+
+    A few images do not have the extremes of all. Values beyond the range are clipped, and of many channels
+    some always are. `image_extremes` says by how much the extremes grow.
+    """
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__(partial(least_squares, scheme=scheme))
+        self.extremes = ImageExtremes()
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Take in the tensor's values."""
+        super().update(values)
+        self.extremes.update(values)
+
+    def merge(self, other: Self) -> None:
+        """Take in all that `other` has seen."""
+        super().merge(other)
+        self.extremes.merge(other.extremes)
+
+    def range(self) -> Range:
+        """The range of least squared error, for the images of `image_extremes.ENOUGH` or those seen."""
+        found = super().range()
+        return Range(*self.extremes.stretched(found.low, found.high))
+
+
 def percentile(histogram: Histogram) -> Range:
     """Leave out 1 - PERCENTILE of all values at each end, to a bin's width; never beyond the extremes."""
     centres, counts = histogram.nonzero()
@@ -179,9 +208,9 @@ def make_observer(name: ObserverName, scheme: Scheme) -> Observer:
         case ObserverName.PERCENTILE:
             return FromHistogram(percentile)
         case ObserverName.ENTROPY:
-            return FromHistogram(lambda histogram: entropy(histogram, scheme))
+            return FromHistogram(partial(entropy, scheme=scheme))
         case ObserverName.MSE:
-            return FromHistogram(lambda histogram: least_squares(histogram, scheme))
+            return LeastSquares(scheme)
         case unknown:
             assert_never(unknown)
 

@@ -26,6 +26,12 @@ def test_a_network_with_depthwise_convolutions_has_one_that_knows_its_inputs(
     assert {"eq", "sens", "wmse", "obq", "bc"} <= chosen.corrections
 
 
+def test_16_bits_take_the_place_of_rescaled_channels(varied_model: Path) -> None:
+    chosen = recipe_for(OnnxGraph.load(varied_model), USUAL[0], reads_wide=True)
+    assert "wide" in chosen.corrections
+    assert "eq" not in chosen.corrections
+
+
 @pytest.mark.parametrize("reads_wide", [False, True])
 def test_16_bits_are_for_targets_that_read_them(varied_model: Path, reads_wide: bool) -> None:
     """TensorRT always computes in FP16."""

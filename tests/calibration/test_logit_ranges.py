@@ -1,5 +1,6 @@
 """Ranges by what errors do to the logits, and not by how large they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from calibration.logit_ranges import least_weighted_error
 from calibration.metrics import closeness
 from calibration.onnx_graph import Edge, OnnxGraph
 from calibration.placement import READ_8_BITS
-from calibration.produce import produce
+from calibration.qdq import quantize
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
@@ -45,19 +46,19 @@ class Switched(nn.Module):
 
 def test_what_the_logits_do_not_see_is_left_out_of_the_range(tmp_path: Path) -> None:
     model = export(Switched(), tmp_path / "switched.onnx", SHAPE).path
-    images, fresh = pictures(32, SHAPE), pictures(32, SHAPE, seed=1)
-    plain, chosen = (
-        collect(model, [images], QuantRecipe.parse(f"w8a8_asym_mse{word}")).tensors for word in ("", "_sens")
-    )
-    name = min(plain, key=lambda one: plain[one].low)
-    assert plain[name].low < -10
+    images, fresh = pictures(32, SHAPE), pictures(256, SHAPE, seed=1)
+    recipe = QuantRecipe.parse("w8a8_asym_mse")
+    plain = collect(model, [images], recipe)
+    chosen = collect(model, [images], QuantRecipe.parse("w8a8_asym_mse_sens")).tensors
+    name = min(plain.tensors, key=lambda one: plain.tensors[one].low)
+    assert plain.tensors[name].low < -10
     assert -4 < chosen[name].low < -2.5
 
-    def sqnr(recipe: str) -> float:
-        made = produce(model, lambda: [images], QuantRecipe.parse(recipe), tmp_path)
-        return closeness(run_exactly(model, fresh), run_exactly(made.quantized, fresh)).sqnr_db
+    def sqnr(ranges: Ranges) -> float:
+        quantize(model, ranges, recipe, tmp_path / "quantized.onnx")
+        return closeness(run_exactly(model, fresh), run_exactly(tmp_path / "quantized.onnx", fresh)).sqnr_db
 
-    assert sqnr("w8a8_asym_mse_sens") > sqnr("w8a8_asym_mse")
+    assert sqnr(replace(plain, tensors=plain.tensors | {name: chosen[name]})) > sqnr(plain)
 
 
 def test_gradients_are_those_of_the_networks_logits(varied_model: Path) -> None:

@@ -73,9 +73,17 @@ def test_values_scaled_by_a_power_of_two_have_a_range_scaled_alike(
 def test_no_range_goes_beyond_the_extremes_and_all_contain_zero(
     recipe: QuantRecipe, seed: int, rectified: bool
 ) -> None:
-    values = _values(seed, rectified=rectified)
+    """But for those that more images are expected to have, as test_image_extremes says."""
+    values = np.repeat(_values(seed, rectified=rectified), 64, axis=0)
     found = _observed(recipe, values).range()
     assert min(0.0, values.min()) <= found.low <= 0 <= found.high <= max(0.0, values.max())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_only_mse_allows_for_images_that_were_not_seen(recipe: QuantRecipe) -> None:
+    values = np.random.default_rng(0).gumbel(8, 1, (16, 2)).astype(np.float32)
+    beyond = _observed(recipe, values).range().high > values.max()
+    assert beyond == (recipe.observer is ObserverName.MSE)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
