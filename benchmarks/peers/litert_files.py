@@ -1,8 +1,8 @@
 """Quantise by ai-edge-quantizer for LiteRT, and run what it made. For a Python that has them.
 
-Needs `pip install litert-torch ai-edge-quantizer onnx2torch onnxruntime`. onnx2torch makes a torch network of
-the ONNX file, litert-torch a .tflite file of it, and ai-edge-quantizer an int8 one. torch cannot export what
-onnx2torch makes of Slice and Pad, so CIFAR's ResNets with padded shortcuts do not arrive.
+Needs `pip install litert-torch ai-edge-quantizer onnx2torch`. onnx2torch makes a torch network of the ONNX
+file, litert-torch a .tflite file of it, and ai-edge-quantizer an int8 one. torch cannot export what
+onnx2torch makes of Slice, Pad and Resize: ResNets for CIFAR with padded shortcuts and U-Nets do not arrive.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ def quantize(model: str, images: np.ndarray, output: str) -> None:
 
     with TemporaryDirectory() as folder:
         source = str(Path(folder) / "float.tflite")
-        _convert(model, images[:1], Path(folder), source)
+        _convert(model, images[:1], source)
         [(signature, names)] = Interpreter(source).get_signature_list().items()
         found = quantizer.Quantizer(source)
         found.load_quantization_recipe(recipe.static_wi8_ai8())
@@ -43,21 +43,11 @@ def answers(model: str, images: np.ndarray) -> np.ndarray:
     return (every - zero) * np.float32(scale) if scale else every
 
 
-def _convert(model: str, image: np.ndarray, folder: Path, output: str) -> None:
+def _convert(model: str, image: np.ndarray, output: str) -> None:
     """Write the float network of an ONNX file as .tflite, for one image at a time."""
     import litert_torch
     import onnx
-    import onnxruntime
     import torch
     from onnx2torch import convert
 
-    network = onnx.load(model)
-    for value in (*network.graph.input, *network.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(network, folder / "one.onnx")
-    options = onnxruntime.SessionOptions()  # computes what is constant, such as shapes
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(folder / "folded.onnx")
-    onnxruntime.InferenceSession(str(folder / "one.onnx"), options, providers=["CPUExecutionProvider"])
-    made = convert(onnx.load(folder / "folded.onnx")).eval()
-    litert_torch.convert(made, (torch.from_numpy(image),)).export(output)
+    litert_torch.convert(convert(onnx.load(model)).eval(), (torch.from_numpy(image),)).export(output)
