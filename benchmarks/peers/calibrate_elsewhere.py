@@ -109,8 +109,11 @@ def by_ppq(setting: str, model: str, images: np.ndarray, output: str) -> None:  
     )
     export_ppq_graph(found, TargetPlatform.ONNXRUNTIME, output)
     written, source = onnx.load(output), onnx.load(model, load_external_data=False)
-    # It writes opset 13, and leaves the operators with attributes of the model's own.
-    written.opset_import[0].version, written.ir_version = source.opset_import[0].version, source.ir_version
+    # It writes opset 13, and leaves the operators with attributes of the model's own; it makes Swish of SiLU,
+    # which opset 24 has.
+    fused = any(node.op_type == "Swish" for node in written.graph.node)
+    written.opset_import[0].version = 24 if fused else source.opset_import[0].version
+    written.ir_version = 10 if fused else source.ir_version
     onnx.save(written, output)
 
 
