@@ -4,10 +4,10 @@
         [--seeds 0 1 2] [--record ROWS.jsonl] [--only METHOD ...] [--python TOOL=VENV/bin/python ...]
 
 For every method and seed: top-1, agreement with the float model's top-1 and SQNR of the logits on all
-evaluation images (on their pixels, where the network gives each pixel a class), in onnxruntime with settings
-that are exact on this processor, and seconds of processor time to quantise. At the end the mean over the
-seeds, and the smallest and the largest. --python names a Python that has a peer's tool (see
-`peers/calibrate_elsewhere.py`), to compare with it too.
+evaluation images (on their pixels, where the network gives each pixel a class), and seconds of processor time
+to quantise. Models are run by onnxruntime with settings that are exact on this processor, .tflite files by
+LiteRT. At the end the mean over the seeds, and the smallest and the largest. --python names a Python that
+has a peer's tool (see `peers/calibrate_elsewhere.py`), to compare with it too.
 
 With --record a row that was measured is not measured again: rows are found by a digest of the float model,
 the images and the method, for our recipes also of calibration's source. docs/calibration.md holds results.
@@ -18,7 +18,7 @@ import resource
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,21 +26,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.quantization import CalibrationMethod
 
 import calibration
-from benchmarks.drawn_network import DrawnNetwork
+from benchmarks.drawn_network import DrawnNetwork, by_answer
 from benchmarks.method_rows import MethodRow, table
+from benchmarks.peers.calibrate_by_onnxruntime import METHODS, quantize_by_onnxruntime
 from benchmarks.recorded_rows import record, recorded
 from calibration.metrics import closeness
-from calibration.prepare_float import Images
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.build.plan import Build
@@ -77,61 +70,34 @@ RECIPES = (
     "w8a8_asym_mse_nosat_bc",
     "w8a8_asym_mse_eq_wmse_nosat_bc",
 )
-PEERS = {
-    "onnxruntime min-max symmetric": (CalibrationMethod.MinMax, True),
-    "onnxruntime entropy symmetric": (CalibrationMethod.Entropy, True),
-    "onnxruntime percentile symmetric": (CalibrationMethod.Percentile, True),
-    "onnxruntime min-max asymmetric": (CalibrationMethod.MinMax, False),
-    "onnxruntime entropy asymmetric": (CalibrationMethod.Entropy, False),
-    "onnxruntime percentile asymmetric": (CalibrationMethod.Percentile, False),
-}
 ELSEWHERE = {
     "NNCF": "nncf",
     "NNCF full bias correction": "nncf-full",
+    "NNCF mixed": "nncf-mixed",
     "ModelOpt max": "modelopt-max",
     "ModelOpt entropy": "modelopt-entropy",
+    "AIMET": "aimet-min_max",
+    "AIMET tf_enhanced": "aimet-tf_enhanced",
+    "AIMET equalised": "aimet-equalized",
+    "PPQ": "ppq",
+    "PPQ mse": "ppq-mse",
+    "PPQ learned steps": "ppq-lsq",
+    "LiteRT, ai-edge-quantizer": "litert",
 }
 """Methods that another Python runs, by the words of `calibrate_elsewhere.py`: a tool, and its setting."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """What quantises. `digest`: what its result depends on, besides the model and the images."""
+    """What quantises. `digest`: what its result depends on, besides the model and the images.
+
+    answers: what runs its result on the evaluation images; float32 [answers, classes].
+    """
 
     name: str
     digest: str
     quantize: Callable[[DrawnNetwork, Path], Path]
-
-
-class FedBatches(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
-    """Feeds batches of images to onnxruntime's calibrators."""
-
-    def __init__(self, images: Images) -> None:
-        self._batches = iter(images())
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """Return the next batch, or None at the end."""
-        batch = next(self._batches, None)
-        return None if batch is None else {"image": batch}
-
-
-def quantize_by_onnxruntime(
-    model: Path, images: Images, method: CalibrationMethod, symmetric: bool, output: Path
-) -> None:
-    """Quantise as onnxruntime's documentation says: prepared first, Q/DQ, int8 weights per channel."""
-    prepared = output.with_suffix(".prepared.onnx")
-    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
-    quantize_static(
-        str(prepared),
-        str(output),
-        FedBatches(images),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
-        calibrate_method=method,
-        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
-    )
+    answers: Callable[[DrawnNetwork, Path], NDArray[np.float32]] = DrawnNetwork.answers
 
 
 def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Path) -> Path:
@@ -141,6 +107,16 @@ def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Pat
     command = [str(python), str(SCRIPT), words, str(draw.model), str(data), str(output)]
     subprocess.run(command, check=True, capture_output=True)
     return output
+
+
+def answers_elsewhere(python: Path, draw: DrawnNetwork, model: Path) -> NDArray[np.float32]:
+    """The answers of a file that only the tool itself runs. Raises CalledProcessError."""
+    data, output = model.with_name("evaluation.npy"), model.with_name("answers.npy")
+    np.save(data, np.concatenate(list(draw.evaluation())))
+    command = [str(python), str(SCRIPT), "answers", str(model), str(data), str(output)]
+    subprocess.run(command, check=True, capture_output=True)
+    found: NDArray[np.float32] = np.load(output)
+    return by_answer(found)
 
 
 def methods(pythons: dict[str, Path], more: Sequence[str]) -> Iterator[Method]:
@@ -153,14 +129,14 @@ def methods(pythons: dict[str, Path], more: Sequence[str]) -> Iterator[Method]:
     def by_us(recipe: str, draw: DrawnNetwork, folder: Path) -> Path:
         return produce(draw.model, draw.calibration, QuantRecipe.parse(recipe), folder).quantized
 
-    for name, (method, symmetric) in PEERS.items():
+    for name, (method, symmetric) in METHODS.items():
         yield Method(name, onnxruntime.__version__, partial(by_onnxruntime, method, symmetric))
     for name, words in ELSEWHERE.items():
         tool = words.partition("-")[0]
         if tool in pythons:
-            yield Method(
-                name, version_of(tool, pythons[tool]), partial(quantize_elsewhere, words, pythons[tool])
-            )
+            python = pythons[tool]
+            made = Method(name, version_of(tool, python), partial(quantize_elsewhere, words, python))
+            yield replace(made, answers=partial(answers_elsewhere, python)) if tool == "litert" else made
     ours = source_digest()
     for name in dict.fromkeys([*RECIPES, *more]):
         yield Method(name, ours, partial(by_us, name))
@@ -202,7 +178,7 @@ def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> Meth
             said = error.stderr.decode(errors="replace").strip().splitlines()
             return row(problem=said[-1] if said else "ended without a word")
         seconds = _processor_seconds() - before
-        found = draw.answers(path)
+        found = method.answers(draw, path)
     close = closeness(draw.reference, found)
     return row(
         float_top1=_share(draw.reference, draw.truth),
@@ -243,7 +219,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--evaluate", type=int, help="so many evaluation images instead of all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--record", type=Path, help="a file of rows: those in it are not measured again")
-    parser.add_argument("--python", type=_tool, nargs="+", default=[], help="nncf=..., modelopt=...")
+    parser.add_argument(
+        "--python",
+        type=_tool,
+        nargs="+",
+        default=[],
+        help="nncf=..., modelopt=..., aimet=..., ppq=..., litert=...",
+    )
     parser.add_argument("--only", nargs="+", help="the methods to run, by their names; a recipe is one")
     return parser.parse_args()
 

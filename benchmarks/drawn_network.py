@@ -53,8 +53,7 @@ class DrawnNetwork:
 
     def answers(self, model: Path) -> NDArray[np.float32]:
         """The logits of a model on the evaluation images, float32 [answers, classes]."""
-        found = logits(model, self.evaluation())
-        return np.moveaxis(found, 1, -1).reshape(-1, found.shape[1])
+        return by_answer(logits(model, self.evaluation()))
 
     @property
     def model(self) -> Path:
@@ -69,6 +68,11 @@ class DrawnNetwork:
             for batch in images():
                 found.update(batch.tobytes())
         return found.hexdigest()
+
+
+def by_answer(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of images [N, classes] or of pixels [N, classes, H, W] as [answers, classes]."""
+    return np.moveaxis(found, 1, -1).reshape(-1, found.shape[1])
 
 
 def batches_of(split: Split, build: Build) -> Images:
