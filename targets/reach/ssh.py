@@ -232,7 +232,8 @@ class SshDevice:
     def _failed(self, message: str) -> DeviceError:
         """Return the error for ssh's last output, which is empty if the server's process was killed."""
         found = diagnose(message, self.address.destination, str(self.address))
-        said = f": {message.strip()[-500:]}" if message.strip() else ""
+        lines = "; ".join(line.strip() for line in message.splitlines() if line.strip())
+        said = f": {lines[-500:]}" if lines else ""
         return found or ConnectionCut(
             f"{self.address}: the connection was cut{said}. Try again; files continue where they stopped."
         )

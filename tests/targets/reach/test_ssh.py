@@ -1,6 +1,7 @@
 """Reaching a device over SSH, against a real server; every way it can fail has its own error."""
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -164,6 +165,12 @@ class TestFailing:
         (sshd.folder / "authorized_keys").write_text("")
         with pytest.raises(AuthenticationFailed, match="ssh-copy-id"):
             sshd.device.run(["true"])
+
+    def test_what_a_cut_command_had_said_stays_on_one_line(self, sshd: Sshd) -> None:
+        said = ["sh", "-c", "printf 'one\\n two\\n' >&2; exit 255"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(said, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+            assert "the connection was cut: one; two. Try again" in str(sshd.device.why_ended(child))
 
     def test_the_connection_is_cut_in_the_middle(self, sshd: Sshd) -> None:
         def cut(_: str) -> None:
