@@ -31,7 +31,7 @@ PLACED = (
 class JetsonTarget:
     """A Jetson module. Its engine is built on the device; without one the Q/DQ graph is validated here."""
 
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse_wmse_obq_bc")
     float_precision: ClassVar[str] = "fp16"
     reads_wide: ClassVar[bool] = False
     origin: ClassVar[Origin] = Origin.HOST
