@@ -43,6 +43,14 @@ install() { # with pip's bars on a terminal, else a line for each download
     fi
 }
 
+has_room() { # pip finds a full disk only after minutes of downloads
+    local needed=4000 free
+    [ "$torch" = cpu ] || needed=9000
+    free=$(df -Pm . | awk 'NR == 2 { print $4 }')
+    [ "${free:-$needed}" -ge "$needed" ] ||
+        fail "the packages need $needed MB in $PWD, which has $free MB left. Free some, or set up a checkout on another disk"
+}
+
 install_torch() { # before the others, so that they find the build that was asked for
     local version
     version=$(sed -n 's/^torch==//p' constraints.txt)
@@ -84,7 +92,9 @@ version() { "$1" -c 'import platform; print(platform.python_version())' 2>/dev/n
 if ! { $venv -c 'import pip' 2>/dev/null && [ "$(version $venv)" = "$(version "$python")" ]; }; then
     [ "$python" != $venv ] || python=$(find_python) # a .venv that is not whole
     "$python" -c 'import ensurepip' 2>/dev/null || as_root "$(basename "$python")-venv"
-    rm -rf .venv && "$python" -m venv .venv
+    rm -rf .venv
+    has_room
+    "$python" -m venv .venv
 fi
 install_torch || fail "pip could not install torch (see above)"
 install --editable '.[test]' || fail "pip could not install the pinned packages (see above)"

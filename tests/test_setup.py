@@ -61,6 +61,22 @@ def test_every_python_that_the_pins_are_for_is_taken(checkout: Path, tmp_path: P
     assert f"Setting up .venv with Python {version} and torch for cpu" in done.stdout
 
 
+def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path, tmp_path: Path) -> None:
+    """Until there is room: then it goes on to make .venv."""
+    new, full = python(tmp_path / "programs", "python3", "3.13.1"), tmp_path / "full" / "df"
+    full.parent.mkdir()
+
+    def tried(left: int) -> str:
+        full.write_text(f"#!/bin/sh\necho header\necho /dev/vda 9000 7100 {left} 80% /\n")
+        full.chmod(0o755)
+        return setup(checkout, f"PYTHON={new}", path=f"{full.parent}:/usr/bin:/bin").stderr
+
+    needed = f"setup: the packages need 4000 MB in {checkout}, which has 1900 MB left."
+    assert needed in tried(1900)
+    assert not (checkout / ".venv").exists()
+    assert "the packages need" not in tried(4000)
+
+
 def test_what_is_set_up_stays_as_it_is(checkout: Path) -> None:
     """Also with the build of torch that was chosen, unless another is asked for."""
     python(checkout / ".venv" / "bin", "python", "3.12.3")
