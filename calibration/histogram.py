@@ -12,6 +12,10 @@ VALUES_AN_IMAGE = 1 << 16
 """In a larger tensor every k-th value is counted, k odd; the extremes are those of all values."""
 
 
+Ends = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""The smallest and the largest value of each image, both [n]."""
+
+
 @dataclass
 class Histogram:
     """Counts of values, int64 [2 * BINS]: bin i holds those in [(i - BINS) * width, (i - BINS + 1) * width).
@@ -28,13 +32,20 @@ class Histogram:
     width: float = 0.0
     counts: NDArray[Any] = field(default_factory=lambda: np.zeros(2 * BINS, np.int64))
 
-    def update(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
+    def update(
+        self,
+        values: NDArray[np.float32],
+        weights: NDArray[np.float64] | None = None,
+        ends: Ends | None = None,
+    ) -> None:
         """Count the values [n, ...] of n images; all are finite.
 
         With `weights` of the same shape each counts as much as its weight; `counts` has to be float64 then.
+        `ends` are their `image_ends`, for a caller that has them.
         """
-        self.low = min(self.low, float(values.min(initial=0)))
-        self.high = max(self.high, float(values.max(initial=0)))
+        lows, highs = ends or image_ends(values)
+        self.low = min(self.low, float(lows.min(initial=0)))
+        self.high = max(self.high, float(highs.max(initial=0)))
         flat = values.reshape(len(values), -1)
         every = (flat.shape[1] - 1) // VALUES_AN_IMAGE * 2 + 1
         sample = flat[:, ::every].ravel()
@@ -65,6 +76,14 @@ class Histogram:
         if width > self.width:
             self.counts = _widened(self.counts, self.width, width) if self.width else self.counts
             self.width = width
+
+
+def image_ends(values: NDArray[np.float32]) -> Ends:
+    """Return the smallest and the largest value of each image of values [n, ...]."""
+    if not values.size:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    flat = values.reshape(len(values), -1)
+    return flat.min(axis=1), flat.max(axis=1)
 
 
 def width_for(magnitude: float) -> float:

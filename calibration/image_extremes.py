@@ -15,6 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.histogram import Ends
+
 ENOUGH = 512
 """The number of images whose extremes a range stands for. Ranges from so many or more stay as they are."""
 SCALE = sqrt(6) / pi
@@ -31,7 +33,7 @@ class _Ends:
 
     def add(self, ends: NDArray[np.float32]) -> None:
         exact = [Fraction(end) for end in np.maximum(ends, 0).tolist()]
-        self.farthest = max(self.farthest, *map(float, exact))
+        self.farthest = max([self.farthest, *map(float, exact)])
         self.total += sum(exact, Fraction())
         self.squares += sum((end * end for end in exact), Fraction())
 
@@ -65,14 +67,12 @@ class ImageExtremes:
     low: _Ends = field(default_factory=_Ends)
     high: _Ends = field(default_factory=_Ends)
 
-    def update(self, values: NDArray[np.float32]) -> None:
-        """Take in a tensor's values [n, ...] of n images."""
-        if not values.size:
-            return
-        flat = values.reshape(len(values), -1)
-        self.images += len(flat)
-        self.low.add(-flat.min(axis=1))
-        self.high.add(flat.max(axis=1))
+    def update(self, ends: Ends) -> None:
+        """Take in a tensor's smallest and largest value of each of n images."""
+        lows, highs = ends
+        self.images += len(lows)
+        self.low.add(-lows)
+        self.high.add(highs)
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` has seen."""

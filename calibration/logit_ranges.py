@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.grid import activation_grid
-from calibration.histogram import BINS, Histogram
+from calibration.histogram import BINS, Histogram, image_ends
 from calibration.image_extremes import ImageExtremes
 from calibration.logit_gradients import visit_gradients
 from calibration.observers import Range
@@ -47,8 +47,10 @@ def ranges_by_logits(
 
     def count(name: str, x: Tensor, gradient: Tensor) -> None:
         histogram = found.setdefault(name, Histogram(counts=np.zeros(2 * BINS)))
-        histogram.update(x.numpy(), np.square(gradient.numpy(), dtype=np.float64))
-        extremes.setdefault(name, ImageExtremes()).update(x.numpy())
+        values = x.numpy()
+        ends = image_ends(values)
+        histogram.update(values, np.square(gradient.numpy(), dtype=np.float64), ends)
+        extremes.setdefault(name, ImageExtremes()).update(ends)
 
     for part in visit_gradients(graph, tensors, images, IMAGES, count):
         on_batch(part)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import activation_grid
-from calibration.histogram import Histogram
+from calibration.histogram import Histogram, image_ends
 from calibration.image_extremes import ImageExtremes
 from calibration.scheme import ObserverName, Scheme
 
@@ -136,8 +136,9 @@ class LeastSquares(FromHistogram):
 
     def update(self, values: NDArray[np.float32]) -> None:
         """Take in the tensor's values."""
-        super().update(values)
-        self.extremes.update(values)
+        ends = image_ends(values)
+        self.histogram.update(values, ends=ends)
+        self.extremes.update(ends)
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` has seen."""

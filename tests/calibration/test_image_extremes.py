@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import gumbel_r
 
+from calibration.histogram import image_ends
 from calibration.image_extremes import ENOUGH, ImageExtremes
 
 
 def _seen(values: NDArray[np.float32]) -> ImageExtremes:
     extremes = ImageExtremes()
-    extremes.update(values)
+    extremes.update(image_ends(values))
     return extremes
 
 
