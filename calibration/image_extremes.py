@@ -89,6 +89,11 @@ class ImageExtremes:
         """What `written` gave."""
         return cls(held["images"], _Ends.read(held["low"]), _Ends.read(held["high"]))
 
+    def means(self) -> tuple[float, float]:
+        """The mean smallest and the mean largest value of an image; [0, 0] before the first."""
+        images = max(1, self.images)
+        return float(-self.low.total / images), float(self.high.total / images)
+
     def stretched(self, low: float, high: float) -> tuple[float, float]:
         """The ends of a range, moved by what the extremes are expected to grow until ENOUGH images.
 

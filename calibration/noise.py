@@ -39,7 +39,6 @@ IMAGES = 128
 EXTREME = 0.999
 EXPECTED_OF = 4096
 """The number of images whose extremes channels are scaled for."""
-EULER = 0.5772156649
 POSITIONS = 512
 WEIGHT_SHARE = 0.3
 STEPS, RATE = 300, 0.02
@@ -74,7 +73,7 @@ class _Sums:
     def statistics(self) -> ChannelStatistics:
         mean = self.extreme / self.images
         deviation = (self.square / self.images - mean.square()).clamp(min=0).sqrt()
-        expected = mean + SCALE * deviation * (log(EXPECTED_OF) - EULER)
+        expected = mean + SCALE * deviation * (log(EXPECTED_OF) - np.euler_gamma)
         return ChannelStatistics(self.gain, self.power / self.images, torch.maximum(self.largest, expected))
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,7 +72,7 @@ def _written(observer: Observer) -> dict[str, Any]:
         case MinMax():
             return {"low": observer.low, "high": observer.high}
         case Average():
-            return {"images": observer.images, "low": str(observer.low), "high": str(observer.high)}
+            return observer.extremes.written()
         case FromHistogram():
             held = observer.histogram
             filled = np.flatnonzero(held.counts)
@@ -93,8 +92,7 @@ def _fill(observer: Observer, held: dict[str, Any]) -> None:
         case MinMax():
             observer.low, observer.high = held["low"], held["high"]
         case Average():
-            observer.images = held["images"]
-            observer.low, observer.high = Fraction(held["low"]), Fraction(held["high"])
+            observer.extremes = ImageExtremes.read(held)
         case FromHistogram():
             for name in ("low", "high", "zeros", "width"):
                 setattr(observer.histogram, name, held[name])

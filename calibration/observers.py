@@ -6,7 +6,6 @@ with the whole, exactly and in any order.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Protocol, Self, assert_never
 
@@ -76,29 +75,19 @@ class Average:
     """
 
     def __init__(self) -> None:
-        self.images = 0
-        self.low = Fraction()
-        self.high = Fraction()
+        self.extremes = ImageExtremes()
 
     def update(self, values: NDArray[np.float32]) -> None:
         """Take in the tensor's values."""
-        flat = values.reshape(len(values), -1)
-        self.images += len(flat)
-        self.low += sum(map(Fraction, np.minimum(flat.min(axis=1), 0).tolist()), Fraction())
-        self.high += sum(map(Fraction, np.maximum(flat.max(axis=1), 0).tolist()), Fraction())
+        self.extremes.update(image_ends(values))
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` has seen."""
-        self.images, self.low, self.high = (
-            self.images + other.images,
-            self.low + other.low,
-            self.high + other.high,
-        )
+        self.extremes.merge(other.extremes)
 
     def range(self) -> Range:
         """[mean smallest, mean largest]."""
-        images = max(1, self.images)
-        return Range(float(self.low / images), float(self.high / images))
+        return Range(*self.extremes.means())
 
 
 class FromHistogram:
