@@ -151,6 +151,12 @@ class PixelReading(Correction):
     runs = "placement"
 
 
+class ResidualReading(Correction):
+    """Makes residual additions read 16 bits: integers under w8a8_asym, FP16 under w8a8_sym."""
+
+    runs = "placement"
+
+
 class _OfALayer(Correction):
     """Works on one layer, given the moments of its input."""
 

@@ -54,6 +54,9 @@ class FakeQuantized(nn.Module):
         self.placement, self.start = placement, start
         self._replay = Replay(graph)
         self._edges = {(edge.node, edge.slot) for edge in placement.edges}
+        self._residual = {(edge.node, edge.slot) for edge in placement.residual}
+        copied = (name for name, is_copied in placement.residuals(graph).items() if is_copied)
+        self._copied = {name for name in copied if not start.grids[name].is_wide}
         self._index = {i: at for at, i in enumerate(start.layers)}
         self.layers = nn.ModuleList(
             _FakeQuantLayer(layer, limit, kept_of_fours(layer.weight.values) if stays_sparse else None)
@@ -63,6 +66,7 @@ class FakeQuantized(nn.Module):
         self._sources = {source: at for at, source in enumerate(grids)}
         self.log_scales = nn.ParameterList(torch.tensor(float(np.log(g.scale))) for g in grids.values())
         self._cache: dict[str, Tensor] = {}
+        self._wide: dict[str, Tensor] = {}
         self._pixels: Tensor | None = None
 
     def groups(self, rates: Rates) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ class FakeQuantized(nn.Module):
 
     def run(self, images: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits, and the quantised value of each observed tensor."""
-        self._cache = {}
+        self._cache, self._wide = {}, {}
         if self.placement.pixels:
             self._pixels = torch.from_numpy(self.placement.pixels.convolution_input(images))
         logits, _ = self._replay.run(images, (), self._override)
@@ -105,7 +109,7 @@ class FakeQuantized(nn.Module):
 
     def _override(self, index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:
         quantized = [
-            self._quantized(name, x) if (index, slot) in self._edges and x is not None else x
+            self._read((index, slot), name, x) if (index, slot) in self._edges and x is not None else x
             for slot, (name, x) in enumerate(zip(node.input, inputs, strict=True))
         ]
         if index not in self._index:
@@ -122,12 +126,24 @@ class FakeQuantized(nn.Module):
             return None if x is None else functional.linear(x, weight, bias)
         return kernel_of(node)(node, [quantized[0], weight, bias])
 
+    def _read(self, edge: tuple[int, int], name: str, x: Tensor) -> Tensor:
+        """What an edge reads of a tensor: 16 bits of it, or a copy of 8, where the writer has both."""
+        if name not in self._copied:
+            return self._quantized(name, x)
+        wide = self._in_16_bits(name, x)
+        return wide if edge in self._residual else self._quantized(name, wide)
+
+    def _in_16_bits(self, name: str, x: Tensor) -> Tensor:
+        if name not in self._wide:
+            grid, wide = self.start.grids[name], self.start.grids[name].widened()
+            scale = self._log_scale(name).exp() * (float(wide.scale) / float(grid.scale))
+            self._wide[name] = _on_grid(x, scale, wide)
+        return self._wide[name]
+
     def _quantized(self, name: str, x: Tensor) -> Tensor:
         if name not in self._cache:
-            grid = self.start.grids[name]
             scale = _scaled_gradient(self._log_scale(name).exp(), (x.numel() * 127) ** -0.5)
-            zero = float(grid.zero_point)
-            self._cache[name] = _round((x / scale).clamp(grid.low - zero, grid.high - zero)) * scale
+            self._cache[name] = _on_grid(x, scale, self.start.grids[name])
         return self._cache[name]
 
 
@@ -176,6 +192,12 @@ class _FakeQuantLayer(nn.Module):
 def _round(x: Tensor) -> Tensor:
     """Round half to even; the gradient passes straight through."""
     return x + (x.round() - x).detach()
+
+
+def _on_grid(x: Tensor, scale: Tensor, grid: ActivationGrid) -> Tensor:
+    """Round to whole steps of `scale` within the grid's limits."""
+    zero = float(grid.zero_point)
+    return _round((x / scale).clamp(grid.low - zero, grid.high - zero)) * scale
 
 
 def _scaled_gradient(x: Tensor, factor: float) -> Tensor:

@@ -24,6 +24,7 @@ from calibration.placement import Placement
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
 from calibration.weight_layers import LayerWeights, layer_weights
+from calibration.wide_residuals import unread_residuals
 
 TOO_WIDE = "reads so many values that their covariance would not fit into memory"
 
@@ -44,9 +45,10 @@ def find_parameters(
 ) -> Parameters:
     """Decide all parameters. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
     found = {source: ranges.tensors[source] for source in placement.observed}
+    wide = {name for name, is_copied in placement.residuals(graph).items() if not is_copied}
     grids = {
         tensor: wide_grid(found[source].low, found[source].high)
-        if source in ranges.wide
+        if source in wide.union(ranges.wide)
         else activation_grid(found[source].low, found[source].high, recipe.scheme)
         for tensor, source in placement.tensors.items()
     }
@@ -56,7 +58,12 @@ def find_parameters(
     moments: Iterable[tuple[int, InputMoments | None]] = ((index, None) for index in placement.layers)
     if recipe.needs_moments:
         moments = moments_by_layer(graph, placement, grids, images, on_batch, recipe.needs_covariance)
-    layers, notes = {}, [*ranges.left_out, *_unread_pixels(recipe, placement)]
+    layers = {}
+    notes = [
+        *ranges.left_out,
+        *_unread_pixels(recipe, placement),
+        *unread_residuals(graph, recipe),
+    ]
     for index, seen in moments:
         layer = layer_weights(graph, index, placement.pixels)
         read = graph.nodes[index].input[0]

@@ -40,6 +40,14 @@ class ActivationGrid:
         """Whether it has 16 bits."""
         return self.zero_point.dtype.itemsize > 1
 
+    def widened(self) -> "ActivationGrid":
+        """The grid of 16 bits for the range that this one of uint8 covers, as `wide_grid` makes it.
+
+        Its scale is 2 / 257 of this one's, so that no number of 16 bits lies half way between two of 8.
+        """
+        low, high = ((end - int(self.zero_point)) * float(self.scale) for end in (self.low, self.high))
+        return wide_grid(low, high)
+
     def quantize(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
         """ONNX QuantizeLinear: saturate(round_half_even(x / scale) + zero_point)."""
         q = np.rint(x / self.scale) + np.float32(self.zero_point)

@@ -10,6 +10,9 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
   branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
   other (a downsampling convolution) is the identity;
+- with `res` that identity branch in 16 bits, so that the rounding of one block after the other does not add
+  up: FP16 under w8a8_sym, so without Q/DQ; integers under w8a8_asym, where an engine can write them, and
+  other readers of the tensor take a copy of 8 bits;
 - max pooling, slicing, splitting, shuffling channels (Reshape, Transpose, Reshape), resizing to the nearest
   pixels, DepthToSpace and padding with zero pick values without computing new ones, so they commute with
   quantisation: such a node reads an 8-bit tensor, and what it gives is quantised again with *the same* scale
@@ -26,7 +29,8 @@ A tensor that several nodes read, such as a ReLU output that feeds a Conv and an
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 import onnx
 
@@ -35,6 +39,7 @@ from calibration.fold_pixels import PixelInput, find_pixel_input
 from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undequantized
 from calibration.pointwise import Elementwise
 from calibration.scheme import RecipeBase, Scheme
+from calibration.wide_residuals import wide_reads
 
 READ_8_BITS = frozenset(
     {"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMax"}
@@ -52,7 +57,7 @@ class Placement:
     `tensors` maps each float tensor to quantise to the tensor whose range it uses, in graph order; `edges`
     are the node inputs that read a quantised tensor; `layers` the indices of the Conv and Gemm nodes with
     8-bit weights. `in_float` are the indices of nodes of any kind that would read 8 bits, if their input did
-    not stay in float on purpose.
+    not stay in float on purpose. `residual` are those of `edges` that read 16 bits.
     """
 
     tensors: dict[str, str]
@@ -60,6 +65,7 @@ class Placement:
     layers: tuple[int, ...]
     pixels: PixelInput | None
     in_float: tuple[int, ...] = ()
+    residual: tuple[Edge, ...] = ()
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -77,9 +83,28 @@ class Placement:
         """What is left when the tensors with the ranges of `sources`, and what reads them, stay in float."""
         tensors = {name: source for name, source in self.tensors.items() if source not in sources}
         edges = tuple(edge for edge in self.edges if _tensor(graph, edge) in tensors)
-        in_float = tuple(dict.fromkeys(edge.node for edge in self.edges if edge not in edges))
+        left = (edge.node for edge in self.edges if edge not in edges)
+        in_float = tuple(dict.fromkeys([*self.in_float, *left]))
         layers = tuple(index for index in self.layers if index not in in_float)
         return Placement(tensors, edges, layers, self.pixels, in_float)
+
+    def residuals(self, graph: OnnxGraph) -> dict[str, bool]:
+        """The tensors that residual additions read in 16 bits, each with whether others read 8 of it."""
+        others = {_tensor(graph, edge) for edge in self.edges if edge not in self.residual}
+        return {name: name in others for name in (_tensor(graph, edge) for edge in self.residual)}
+
+    def with_residuals(self, graph: OnnxGraph, reads: Collection[Edge], scheme: Scheme) -> "Placement":
+        """The placement whose residual additions, the edges `reads`, read 16 bits: FP16 under w8a8_sym."""
+        match scheme:
+            case Scheme.ASYM:
+                return replace(self, residual=tuple(reads))
+            case Scheme.SYM:
+                edges = tuple(edge for edge in self.edges if edge not in reads)
+                used = {_tensor(graph, edge) for edge in edges}
+                tensors = {name: source for name, source in self.tensors.items() if name in used}
+                in_float = (*self.in_float, *(edge.node for edge in reads))
+                return replace(self, tensors=tensors, edges=edges, in_float=in_float)
+        assert_never(scheme)
 
     def float_nodes(self, graph: OnnxGraph) -> list[str]:
         """Names of the Conv and Gemm nodes in float, and of all nodes `in_float`, in graph order."""
@@ -112,13 +137,14 @@ def place(
     ]
     edges += elementwise.raised()
     edges += _joined(graph)
-    edges += [
+    identities = [
         Edge(i, identity_slot(graph, node))
         for i, node in enumerate(graph.nodes)
         if is_residual_add(graph, node)
         and follows_convolution(graph, node)
         and not (looked_up and node.output[0] in elementwise.source)
     ]
+    edges += identities
     found, more = set[Edge](), set(edges)
     while more - found:
         found |= more
@@ -128,6 +154,9 @@ def place(
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
     tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
     whole = Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+    if recipe.wide_residuals:
+        reads = wide_reads(graph, identities, whole.tensors, elementwise, recipe.scheme)
+        whole = whole.with_residuals(graph, reads, recipe.scheme)
     return whole.without(graph, wide) if wide and recipe.scheme is Scheme.SYM else whole
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper, version_converter
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
-from calibration.grid import WIDE_OPSET
+from calibration.grid import WIDE_OPSET, ActivationGrid
 from calibration.left_out import left_out, with_left_out
 from calibration.onnx_graph import IMAGE, OnnxGraph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
@@ -48,7 +48,8 @@ def write_qdq(
         properties[OUTLOOK] = parameters.outlook
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
-    return _in_wide_opset(model) if any(grid.is_wide for grid in parameters.grids.values()) else model
+    grids = parameters.grids.values()
+    return _in_wide_opset(model) if writer.copied or any(grid.is_wide for grid in grids) else model
 
 
 def _in_wide_opset(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -72,6 +73,9 @@ class _QdqWriter:
         self.placement = placement
         self.parameters = parameters
         self.edges = {(edge.node, edge.slot) for edge in placement.edges}
+        self.residual = {(edge.node, edge.slot) for edge in placement.residual}
+        copied = (name for name, is_copied in placement.residuals(graph).items() if is_copied)
+        self.copied = {name for name in copied if not parameters.grids[name].is_wide}
         self.nodes: list[onnx.NodeProto] = []
         self.initializers = dict(graph.initializers)
 
@@ -88,15 +92,24 @@ class _QdqWriter:
         node = onnx.NodeProto()
         node.CopyFrom(original)
         for slot, name in enumerate(original.input):
-            if (index, slot) in self.edges:
+            if (index, slot) in self.residual and name in self.copied:
+                node.input[slot] = f"{name}/wide/dequantized"
+            elif (index, slot) in self.edges:
                 node.input[slot] = f"{name}/dequantized"
         if index in self.placement.layers:
             self._layer(index, node)
         self.nodes.append(node)
         for name in original.output:
             if name in self.placement.tensors:
-                grid = self.parameters.grids[name]
-                self._quantize(name, name, np.asarray(grid.scale), np.asarray(grid.zero_point))
+                self._on_grid(name, self.parameters.grids[name])
+
+    def _on_grid(self, tensor: str, grid: ActivationGrid) -> None:
+        """Q and DQ behind a tensor, in 16 bits first where residual additions read these."""
+        if tensor in self.copied:
+            wide = grid.widened()
+            self._quantize(tensor, f"{tensor}/wide", np.asarray(wide.scale), np.asarray(wide.zero_point))
+        source = f"{tensor}/wide/dequantized" if tensor in self.copied else tensor
+        self._quantize(source, tensor, np.asarray(grid.scale), np.asarray(grid.zero_point))
 
     def _pixels(self, pixels: PixelInput) -> None:
         """From `image` to the first convolution's dequantised input."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Self, TypeVar
 
-from calibration.correction import Correction, Need, PixelReading, Preparation
+from calibration.correction import Correction, Need, PixelReading, Preparation, ResidualReading
 from calibration.corrections import CORRECTIONS
 from calibration.errors import RecipeError, did_you_mean
 from calibration.scheme import ObserverName, Scheme
@@ -59,6 +59,11 @@ class QuantRecipe:
     def lossless_pixels(self) -> bool:
         """Whether the first convolution reads the pixels themselves; see `fold_pixels`."""
         return self.scheme is Scheme.ASYM or bool(self.of_kind(PixelReading))
+
+    @property
+    def wide_residuals(self) -> bool:
+        """Whether residual additions read 16 bits; see `placement`."""
+        return bool(self.of_kind(ResidualReading))
 
     @property
     def needs_images(self) -> bool:

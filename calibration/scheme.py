@@ -56,3 +56,7 @@ class RecipeBase(Protocol):
     @property
     def lossless_pixels(self) -> bool:
         """Whether the first convolution reads the pixels themselves."""
+
+    @property
+    def wide_residuals(self) -> bool:
+        """Whether residual additions read 16 bits."""

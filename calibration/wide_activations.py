@@ -29,8 +29,9 @@ from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 from calibration.scheme import Scheme
-from calibration.wide_candidates import candidates, check_opset
+from calibration.wide_candidates import candidates
 from calibration.wide_outlook import Prospect, outlook
+from calibration.written_wide import check_opset
 
 IMAGES = 128
 
@@ -70,7 +71,7 @@ def choose_wide(
     def prospect(wide: Collection[str]) -> Prospect:
         return Prospect(len(wide), kept(wide), sum(costs[name] for name in wide) / of_network)
 
-    noisy = [name for name in costs if noise[name] > 0]
+    noisy = [name for name in costs if noise.get(name, 0.0) > 0]
     left, chosen = enough.budget * of_network, set[str]()
     for name in sorted(noisy, key=lambda name: -noise[name] / costs[name]):
         if kept(chosen) >= enough.agreement:
@@ -109,7 +110,8 @@ def _noise(
 ) -> tuple[Tensor, dict[str, float]]:
     """The logits, and by how much rounding each tensor to 8 bits changes those of an image, squared."""
     output = graph.model.graph.output[0].name
-    errors, logits = dict.fromkeys(placement.observed, 0.0), list[Tensor]()
+    in_8_bits = [name for name in placement.observed if placement.residuals(graph).get(name, True)]
+    errors, logits = dict.fromkeys(in_8_bits, 0.0), list[Tensor]()
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
         if name == output:
@@ -121,7 +123,8 @@ def _noise(
             errors[name] += float(np.square(error, dtype=np.float64).sum())
 
     tensors = (*placement.observed, output)
-    for part in visit_gradients(graph, tensors, images, IMAGES, add, placement.edges):
+    narrow = [edge for edge in placement.edges if edge not in placement.residual]
+    for part in visit_gradients(graph, tensors, images, IMAGES, add, narrow):
         on_batch(part)
     together = torch.cat(logits)
     return together, {name: error / len(together) for name, error in errors.items()}

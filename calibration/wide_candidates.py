@@ -5,51 +5,27 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import version_converter
 
-from calibration.errors import ModelError
 from calibration.estimated_costs import DIRECT
-from calibration.grid import WEIGHT_LIMIT, WIDE_OPSET
+from calibration.grid import WEIGHT_LIMIT
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
-from calibration.pointwise import BOUNDS, Elementwise
+from calibration.pointwise import Elementwise
+from calibration.written_wide import WRITERS, is_written_wide
 
 _LARGEST_SUM = 2.0**30
 """The largest sum, half of int32: weights' scales are chosen later, and sums may become larger."""
-_WRITERS = frozenset({"Conv", "Gemm", "Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"})
-_READERS = _WRITERS
-_PASSED = BOUNDS | {"Flatten", "Squeeze", "Dropout", "Identity"}
+_READERS = WRITERS
 
 
 def candidates(graph: OnnxGraph, placement: Placement) -> Iterator[str]:
     """Tensors that an integer engine can both write and read in 16 bits."""
     functions, shared = Elementwise(graph), list(placement.tensors.values())
     for name, source in placement.tensors.items():
-        if name == source and shared.count(source) == 1 and _is_written(graph, functions, name):
+        if name == source and shared.count(source) == 1 and is_written_wide(graph, functions, name):
             readers = [graph.nodes[edge.node] for edge in graph.consumers(name)]
             if readers and all(_reads(graph, node, name) for node in readers):
                 yield name
-
-
-def check_opset(graph: OnnxGraph) -> None:
-    """Raise ModelError if the graph cannot be written with 16-bit Q/DQ."""
-    try:
-        version_converter.convert_version(graph.model, WIDE_OPSET)
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"the network cannot be written in opset {WIDE_OPSET}: {error}") from error
-
-
-def _is_written(graph: OnnxGraph, functions: Elementwise, tensor: str) -> bool:
-    """Whether an operator that can write 16 bits computes a tensor, and no table of a function."""
-    while (node := graph.producer(tensor)) is not None:
-        if tensor in functions.chains or functions.scaled_in_registers(node):
-            return True
-        if tensor in functions.source:
-            return False
-        if node.op_type not in _PASSED:
-            return node.op_type in _WRITERS
-        tensor = node.input[0]
-    return False
 
 
 def _reads(graph: OnnxGraph, node: onnx.NodeProto, tensor: str) -> bool:

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from calibration.errors import ModelError
-from calibration.grid import INT32_BIAS_LIMIT, ActivationGrid, wide_grid
+from calibration.grid import INT32_BIAS_LIMIT
 from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement
 from calibration.scheme import Scheme
-from calibration.wide_candidates import candidates, check_opset
+from calibration.wide_candidates import candidates
+from calibration.written_wide import check_opset
 
 
 def widenable(
@@ -30,19 +31,13 @@ def widenable(
 
 def with_wide(parameters: Parameters, tensors: Iterable[str]) -> Parameters:
     """Give `tensors` 16 bits."""
-    wide = {name: _wide(parameters.grids[name]) for name in tensors}
+    wide = {name: parameters.grids[name].widened() for name in tensors}
     return replace(parameters, grids=parameters.grids | wide)
-
-
-def _wide(grid: ActivationGrid) -> ActivationGrid:
-    """The grid of 16 bits for the range that one of 8 covers."""
-    low, high = ((end - int(grid.zero_point)) * float(grid.scale) for end in (grid.low, grid.high))
-    return wide_grid(low, high)
 
 
 def _biases_fit(graph: OnnxGraph, parameters: Parameters, tensor: str) -> bool:
     """Whether the biases of the layers that read a tensor still fit int32 at its finer scale."""
-    step = float(_wide(parameters.grids[tensor]).scale)
+    step = float(parameters.grids[tensor].widened().scale)
     readers = [parameters.layers[e.node] for e in graph.consumers(tensor) if e.node in parameters.layers]
     return all(
         bool((np.abs(layer.bias) <= step * layer.weight.scales.astype(float) * INT32_BIAS_LIMIT).all())

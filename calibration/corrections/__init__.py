@@ -8,6 +8,7 @@ from calibration.corrections.eq import Equalization
 from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
+from calibration.corrections.res import WideResiduals
 from calibration.corrections.sens import SensitiveRanges
 from calibration.corrections.sparse import StructuredSparsity
 from calibration.corrections.wide import WideActivations
@@ -19,6 +20,7 @@ CORRECTIONS: list[Correction] = [
     Centring(),
     LosslessPixels(),
     SensitiveRanges(),
+    WideResiduals(),
     WideActivations(),
     WidestActivations(),
     LeastSquaresScales(),

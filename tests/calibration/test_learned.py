@@ -20,7 +20,9 @@ from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import Exported
 from tests.exact_session import run_exactly
 
-SCHEMES = pytest.mark.parametrize("name", ["w8a8_asym_mse", "w8a8_sym_mse_pix", "w8a8_sym"])
+SCHEMES = pytest.mark.parametrize(
+    "name", ["w8a8_asym_mse", "w8a8_asym_mse_res", "w8a8_sym_mse_pix", "w8a8_sym", "w8a8_sym_res"]
+)
 
 
 def _start(exported: Exported, name: str) -> tuple[OnnxGraph, Placement, Parameters]:
