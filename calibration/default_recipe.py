@@ -8,7 +8,7 @@ FOR_GROUPED = {
     Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wmse_obq_bc"),
     Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_eq_pix_sens_wide_wmse_obq_bc"),
 }
-WIDE_FOR_GROUPED = FOR_GROUPED | {Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_sens_wide_wmse_obq_bc")}
+WIDE_FOR_GROUPED = FOR_GROUPED | {Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_sens_res_wide_wmse_obq_bc")}
 """For targets whose engines read 16-bit integers. docs/calibration.md has what was measured."""
 
 

@@ -39,11 +39,14 @@ class LayerCosts:
         layers = sum(self._layer(node) + self._function(node) for node in nodes)
         return layers + WRITTEN * sum(self._numbers(name) for name in placement.tensors)
 
-    def of_wide(self, tensor: str) -> float:
-        """The additional cost of 16 bits in `tensor`. Raises ModelError for a size that is not known."""
+    def of_wide(self, tensor: str, is_written: bool = False) -> float:
+        """The additional cost of reading 16 bits of `tensor`, and of writing them if nothing else needs them.
+
+        Raises ModelError for a size that is not known.
+        """
         readers = [self.graph.nodes[edge.node] for edge in self.graph.consumers(tensor)]
         multiplied = sum(self._more(node) for node in readers if node.op_type in DIRECT)
-        return multiplied + WRITTEN_WIDE * self._numbers(tensor)
+        return multiplied + (0 if is_written else WRITTEN_WIDE * self._numbers(tensor))
 
     def of_float(self, layer: onnx.NodeProto) -> float:
         """The additional cost of a Conv or Gemm in float. Raises ModelError for a size that is not known."""

@@ -92,8 +92,10 @@ def _costs(graph: OnnxGraph, placement: Placement, scheme: Scheme) -> tuple[dict
         case Scheme.ASYM:
             check_opset(graph)
             prices = LayerCosts(graph)
-            able = candidates(graph, placement)
-            return {name: prices.of_wide(name) for name in able}, prices.of_network(placement)
+            written = placement.residuals(graph)
+            able = [name for name in candidates(graph, placement) if written.get(name, True)]
+            costs = {name: prices.of_wide(name, name in written) for name in able}
+            return costs, prices.of_network(placement)
         case Scheme.SYM:
             on_gpu = GpuCosts(graph, placement)
             return {name: on_gpu.of_wide(name) for name in placement.observed}, on_gpu.of_network()

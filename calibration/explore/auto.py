@@ -14,9 +14,9 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
     Scheme.ASYM: (
         ("w8a8_asym", 1),
         ("w8a8_asym_mse_bc", 4),
-        ("w8a8_asym_mse_wmse_obq_bc", 5),
+        ("w8a8_asym_mse_res_wmse_obq_bc", 5),
         ("w8a8_asym_mse_eq_wmse_obq_bc", 9),
-        ("w8a8_asym_mse_sens_wide_wmse_obq_bc", 10),
+        ("w8a8_asym_mse_sens_res_wide_wmse_obq_bc", 10),
         ("w8a8_asym_mse_eq_sens_wmse_obq_bc", 12),
         ("w8a8_asym_kl_bc", 4),
         ("w8a8_asym_pct_wmse_obq_bc", 5),

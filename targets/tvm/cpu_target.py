@@ -38,7 +38,7 @@ EMULATED_IMAGES = 256
 class IntegerTarget:
     """The base class of the integer compiler's targets."""
 
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_wmse_obq_bc")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_res_wmse_obq_bc")
     float_precision: ClassVar[str] = "fp32"
     reads_wide: ClassVar[bool] = True
     runs_here: ClassVar[bool] = False

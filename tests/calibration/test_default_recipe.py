@@ -9,7 +9,7 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe
 from tests.calibration.residual_networks import Exported
 
-USUAL = [QuantRecipe.parse("w8a8_asym_mse_wmse_obq_bc"), QuantRecipe.parse("w8a8_sym_mse_wmse_obq_bc")]
+USUAL = [QuantRecipe.parse("w8a8_asym_mse_res_wmse_obq_bc"), QuantRecipe.parse("w8a8_sym_mse_wmse_obq_bc")]
 
 
 @pytest.mark.parametrize("usual", USUAL, ids=lambda recipe: recipe.name)
