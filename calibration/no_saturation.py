@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import WEIGHT_LIMIT, QuantizedWeight
-from calibration.rounding import inverse_factor
+from calibration.second_order import inverse_factor
 from calibration.weight_pairs import PAIR_LIMIT, neighbours
 
 BLOCK = 128

@@ -1,4 +1,4 @@
-"""From float weights to int8 weights: scales, rounding and bias, with or without knowing the layer's inputs.
+"""Scales of int8 weights, and the bias that goes with them, from what the layer reads.
 
 All methods look at one layer alone, at what it reads in the float model: x before and x' after quantisation
 of the activation. A convolution is the product of its weights W [K, D], D = C * R * S, with the patches of
@@ -12,7 +12,6 @@ from calibration.grid import QuantizedWeight, max_scales, nearest_weights
 from calibration.moments import InputMoments
 from calibration.weight_layers import LayerWeights
 
-BLOCK = 128
 SHRINK = np.linspace(0.75, 1.0, 26)
 
 
@@ -56,59 +55,3 @@ def mse_scales(weight: NDArray[np.float32], importance: NDArray[np.float64]) -> 
         )
     best: NDArray[np.float64] = largest * SHRINK[np.argmin(errors, axis=0).ravel()]
     return best
-
-
-def second_order_rounding(
-    weight: NDArray[np.float32], scales: NDArray[np.float32], hessian: NDArray[np.float64]
-) -> QuantizedWeight:
-    """Round column after column, moving each column's error onto the columns not yet rounded.
-
-    Minimises E |(W - W') (x' - E[x'])|^2 greedily: Frantar et al., "GPTQ: Accurate Post-Training Quantization
-    for Generative Pre-trained Transformers" (2022), algorithm 1, after Hassibi & Stork's optimal brain
-    surgeon. Columns go in the order of decreasing Hessian diagonal. `hessian` [G, D, D] is positive definite;
-    the mean error is left to bias correction.
-    """
-    groups = len(hessian)
-    rows = weight.reshape(groups, len(weight) // groups, -1)
-    steps = scales.reshape(groups, -1).astype(np.float64)
-    values = [_rounded_rows(*group) for group in zip(rows, steps, hessian, strict=True)]
-    return QuantizedWeight(np.concatenate(values).reshape(weight.shape), scales)
-
-
-def _rounded_rows(
-    weight: NDArray[np.float32], step: NDArray[np.float64], hessian: NDArray[np.float64]
-) -> NDArray[np.int8]:
-    """int8 [K, D] for weight [K, D] of one group."""
-    order = np.argsort(-np.diag(hessian), kind="stable")
-    upper = inverse_factor(hessian, order)
-    rest = np.ascontiguousarray(weight.T[order], np.float64)
-    integers = np.empty(rest.shape, np.int8)
-    for start in range(0, len(rest), BLOCK):
-        stop = min(start + BLOCK, len(rest))
-        columns, moves = rest[start:stop], np.ascontiguousarray(upper[start:stop, start:])
-        errors = np.empty(columns.shape)
-        for i in range(len(columns)):
-            rounded = nearest_weights(columns[i] / step)
-            integers[start + i] = rounded
-            errors[i] = (columns[i] - rounded * step) / moves[i, i]
-            columns[i + 1 :] -= moves[i, i + 1 : len(columns), None] * errors[i]
-        rest[stop:] -= moves[:, len(columns) :].T @ errors
-    values = np.empty(weight.shape, np.int8)
-    values[:, order] = integers.T
-    return values
-
-
-def inverse_factor(hessian: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return U, upper triangular, with U^T U the inverse of a positive definite matrix in that `order`.
-
-    The matrix is R R^T for an upper triangular R, which is the Cholesky factor from the last column to the
-    first. U is the inverse of R.
-    """
-    from scipy.linalg import cholesky, lapack
-
-    last_first = order[::-1]
-    factor = hessian[np.ix_(last_first, last_first)].T
-    factor = cholesky(factor, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = lapack.dtrtri(factor, lower=1, overwrite_c=1)
-    upper: NDArray[np.float64] = inverse[::-1, ::-1]
-    return upper

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import QuantizedWeight, nearest_weights
-from calibration.rounding import inverse_factor, second_order_rounding
+from calibration.second_order import inverse_factor, second_order_rounding
 
 FOUR = 4
 BLOCK = 32

@@ -1,4 +1,4 @@
-"""obq: second-order rounding of the weights; see `calibration.rounding`."""
+"""obq: second-order rounding of the weights; see `calibration.second_order`."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ class SecondOrderRounding(WeightRounding):
     def round(
         self, layer: "LayerWeights", scales: NDArray[np.float32], moments: "InputMoments"
     ) -> "QuantizedWeight":
-        """See `second_order_rounding`."""
-        from calibration.rounding import second_order_rounding
+        """See `least_error_rounding`."""
+        from calibration.second_order import least_error_rounding
 
-        return second_order_rounding(layer.weight, scales, moments.hessian)
+        return least_error_rounding(layer.weight, scales, moments.hessian)

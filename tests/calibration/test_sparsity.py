@@ -14,7 +14,7 @@ from calibration.errors import RecipeError
 from calibration.grid import max_scales
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from calibration.rounding import second_order_rounding
+from calibration.second_order import second_order_rounding
 from calibration.sparsity import sparse_rounding
 from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import TinyResNet, export
