@@ -18,6 +18,7 @@ from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
+from targets.tvm.kernels.regrid import RegridKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
@@ -238,22 +239,7 @@ class Lowering:
             yield self._piece(op, piece, fill if piece is op.pieces[0] else None)
 
     def _piece(self, op: Assemble, piece: Piece, fill: Fill | None) -> Step:
-        place = self.place
-        x, y, (sy, sx) = place.strides(piece.tensor), place.strides(op.output), piece.stride
-        same = (piece.tensor.zero, piece.tensor.wide) == (op.output.zero, False)
-        plain = piece.multiplier == 1.0 and same and op.clip == Clip()
-        stored = stored_channels(piece.tensor.channels)
-        kernel = CopyKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=piece.tensor.channels,
-            x=replace(x, row=x.row * sy, pixel=x.pixel * sx),
-            y=y,
-            plain=plain and piece.affine is None,
-            limits=limits(piece, op.output, op.clip),
-            affine=0 if piece.affine is None else stored,
-        )
+        place, stored = self.place, stored_channels(piece.tensor.channels)
         bias, multiplier = np.array([-place.zero(piece.tensor)]), np.array([piece.multiplier])
         w = 0
         if piece.affine is not None:
@@ -263,12 +249,42 @@ class Lowering:
             w = place.constants.add(np.pad(piece.affine.offset, (0, room)))
         return Step(
             op.node,
-            kernel,
+            self._copy(op, piece),
             x=place.pixels(piece.tensor),
             w=w,
             p=place.parameters(bias, multiplier, op.output, op.clip, None),
-            y=place.pixels(op.output) + piece.channel * y.element,
+            y=place.pixels(op.output) + piece.channel * place.strides(op.output).element,
             fill=fill,
+        )
+
+    def _copy(self, op: Assemble, piece: Piece) -> CopyKernel | RegridKernel:
+        """Numbers of 16 bits by whole vectors, where none of these reaches into another piece."""
+        x, y, (sy, sx) = piece.tensor, op.output, piece.stride
+        strides, stored = self.place.strides(x), stored_channels(x.channels)
+        read = replace(strides, row=strides.row * sy, pixel=strides.pixel * sx)
+        alone = x.channels in (stored, y.channels) and self.place.channels(x) == stored
+        if alone and piece.affine is None and (x.wide or y.wide):
+            return RegridKernel(
+                isa=self.isa,
+                height=y.height,
+                width=y.width,
+                channels=stored,
+                x=read,
+                y=self.place.strides(y),
+                limits=limits(piece, y, op.clip),
+            )
+        same = (x.zero, x.wide) == (y.zero, False)
+        plain = piece.multiplier == 1.0 and same and op.clip == Clip()
+        return CopyKernel(
+            isa=self.isa,
+            height=y.height,
+            width=y.width,
+            channels=x.channels,
+            x=read,
+            y=self.place.strides(y),
+            plain=plain and piece.affine is None,
+            limits=limits(piece, y, op.clip),
+            affine=0 if piece.affine is None else stored,
         )
 
     def _dequantise(self, op: Dequantise) -> Step:
