@@ -15,12 +15,13 @@ from targets.tvm.isa import Isa
 from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
-from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
+from targets.tvm.kernels.elementwise import ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
+from targets.tvm.lower_copy import copy_kernel
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
 from targets.tvm.operators.assembling import Assemble, Piece
@@ -28,7 +29,6 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.element_by_element import Pointwise
 from targets.tvm.operators.float_boundary import Dequantise, Quantise
 from targets.tvm.operators.resizing import Resize
-from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
@@ -238,22 +238,7 @@ class Lowering:
             yield self._piece(op, piece, fill if piece is op.pieces[0] else None)
 
     def _piece(self, op: Assemble, piece: Piece, fill: Fill | None) -> Step:
-        place = self.place
-        x, y, (sy, sx) = place.strides(piece.tensor), place.strides(op.output), piece.stride
-        same = (piece.tensor.zero, piece.tensor.wide) == (op.output.zero, False)
-        plain = piece.multiplier == 1.0 and same and op.clip == Clip()
-        stored = stored_channels(piece.tensor.channels)
-        kernel = CopyKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=piece.tensor.channels,
-            x=replace(x, row=x.row * sy, pixel=x.pixel * sx),
-            y=y,
-            plain=plain and piece.affine is None,
-            limits=limits(piece, op.output, op.clip),
-            affine=0 if piece.affine is None else stored,
-        )
+        place, stored = self.place, stored_channels(piece.tensor.channels)
         bias, multiplier = np.array([-place.zero(piece.tensor)]), np.array([piece.multiplier])
         w = 0
         if piece.affine is not None:
@@ -263,11 +248,11 @@ class Lowering:
             w = place.constants.add(np.pad(piece.affine.offset, (0, room)))
         return Step(
             op.node,
-            kernel,
+            copy_kernel(op, piece, place),
             x=place.pixels(piece.tensor),
             w=w,
             p=place.parameters(bias, multiplier, op.output, op.clip, None),
-            y=place.pixels(op.output) + piece.channel * y.element,
+            y=place.pixels(op.output) + piece.channel * place.strides(op.output).element,
             fill=fill,
         )
 

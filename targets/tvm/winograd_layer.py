@@ -66,7 +66,7 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     """Return the layer; None where the ordinary convolution is faster, or minimal filters are not exact."""
     inputs = PHASES * PHASES * x.channels if _by_phases(op) else x.channels
     products = word_products(isa, inputs)
-    if products is None or op.groups > 1 or op.real or op.is_wide:
+    if products is None or op.groups > 1 or op.real or op.input.wide:
         return None
     tilings = (tiling(op, tile, inputs, products) for tile in _tiles(op, x) if is_exact(op, tile, isa))
     costs = {found: winograd_cost(op, found, products) for found in tilings}

@@ -106,12 +106,9 @@ class ResultBlock(ABC):
     def _addends(self, at: Expr) -> list[Expr]:
         k, requantise, channels, strides = self.k, self._requantise, self.step.channels, self.kernel.residual
         assert strides is not None  # noqa: S101 -- whoever asks has one
-        r = k.numbers("r", strides)
-        stored = k.let(k.load(r, at, channels))
-        if strides.low:
-            return requantise.wide_addends(k, stored, k.let(k.load(r, at + strides.low, channels)), channels)
         if requantise.isa.signed:
-            return requantise.addends(k, stored, channels)
+            return requantise.residuals(k, strides, at, channels)
+        stored = k.let(k.load(k.numbers("r", strides), at, channels))
         return [
             requantise.addend(k, tirx.Shuffle([stored], list(map(int, part)))) for part in self.step.order
         ]

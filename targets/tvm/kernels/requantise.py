@@ -158,41 +158,53 @@ class Requantise:
         multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
         return [value.astype("float32x4") * multiplier for value in with_offset(k, high, low, count, offset)]
 
-    def one_addend(self, k: Emitter, stored: Expr) -> Expr:
-        """The addend of `lanes` stored residual values, as each instruction set subtracts best."""
-        return self.addends(k, stored, self.isa.lanes)[0] if self.isa.signed else self.addend(k, stored)
+    def residuals(self, k: Emitter, stored: Strides, at: Expr, count: int) -> list[Expr]:
+        """The addends of `count` neighbours of a residual, `lanes` each. x86: `count` is `lanes`."""
+        found = k.load(k.numbers("r", stored), at, count)
+        if not self.isa.signed:
+            return [self.addend(k, found)]
+        found = k.let(found)
+        if not stored.low:
+            return self.addends(k, found, count)
+        return self.wide_addends(k, found, k.let(k.load(k.r, at + stored.low, count)), count)
+
+    @property
+    def _together(self) -> int:
+        """Float vectors that are narrowed together: four to bytes, two to int16."""
+        return 2 if self.y.words else TOGETHER
 
     def store(
         self, k: Emitter, base: Expr, offsets: Sequence[int], values: Sequence[Expr], count: int | None = None
     ) -> None:
         """Round float vectors, add the zero point, clamp and write each at `base` + its offset.
 
-        Four vectors are narrowed to bytes together, two to int16. `count` limits what is written of the last.
+        `count` limits what is written of the last.
         """
-        together = 2 if self.y.words else 4
+        together = self._together
         for first in range(0, len(values), together):
             at, some = offsets[first : first + together], values[first : first + together]
-            if self.y.words:
-                (stored,) = self.words(k, some)
-                self._write(k, base, at, stored, together, count)
-                continue
             for plane, stored in enumerate(self.planes(k, some)):
                 self._write(k, base + plane * self.y.low if plane else base, at, stored, together, count)
 
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
-        lanes = self.isa.lanes
-        groups = range(0, len(values), 4)
-        narrowed = [self.narrow(k, values[first : first + 4]) for first in groups]
-        for first, stored in reversed(list(zip(groups, narrowed, strict=True))):
-            if self.isa.signed:
-                words = k.let(tirx.reinterpret("int32x4", stored))
-                parts = [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(4)]
-            else:
-                parts = split(stored, k.element, 4 * lanes, lanes)
-            some = addresses[first : first + 4]
-            for address, part in reversed(list(zip(some, parts[: len(some)], strict=True))):
-                k.store(k.y, address, part, lanes)
+        y, together = k.numbers("y", self.y), self._together
+        groups = range(0, len(values), together)
+        narrowed = [self.planes(k, values[first : first + together]) for first in groups]
+        for first, planes in reversed(list(zip(groups, narrowed, strict=True))):
+            some = addresses[first : first + together]
+            for plane, stored in enumerate(planes):
+                parts = self._apart(k, stored)[: len(some)]
+                for address, part in reversed(list(zip(some, parts, strict=True))):
+                    k.store(y, address + plane * self.y.low if plane else address, part, self.isa.lanes)
+
+    def _apart(self, k: Emitter, stored: Expr) -> list[Expr]:
+        """What was narrowed together, vector by vector."""
+        lanes, together = self.isa.lanes, self._together
+        if not self.isa.signed:
+            return split(stored, "int16" if self.y.words else k.element, together * lanes, lanes)
+        words = k.let(tirx.reinterpret("int32x4", stored))
+        return [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(together)]
 
     def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:
         """Up to four float vectors as one of bytes; the last one is repeated where there are fewer."""
@@ -214,7 +226,12 @@ class Requantise:
         return self._saturated(k, eights)
 
     def planes(self, k: Emitter, values: Sequence[Expr]) -> list[Expr]:
-        """Up to four float vectors as bytes; where these lie apart the high ones, and the low ones."""
+        """Up to four float vectors as bytes; where these lie apart the high ones, and the low ones.
+
+        Where results are int16, up to two vectors as those.
+        """
+        if self.y.words:
+            return self.words(k, values)
         if not self.y.low:
             return [self.narrow(k, values)]
         words = self.words(k, [*values, *[values[-1]] * (4 - len(values))])

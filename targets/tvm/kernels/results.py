@@ -73,20 +73,13 @@ class Results:
         return row * strides.row + (block.column + dx) * strides.pixel + block.channel
 
     def _addends(self, k: Emitter, at: Expr, vectors: int) -> list[Expr]:
-        lanes, requantise = self._lanes, self.requantise
-        assert self.residual is not None  # noqa: S101 -- whoever asks has one
-        r, low = k.numbers("r", self.residual), self.residual.low
+        lanes, requantise, residual = self._lanes, self.requantise, self.residual
+        assert residual is not None  # noqa: S101 -- whoever asks has one
+        pieces = _powers(vectors * lanes)
         if not requantise.isa.signed:
-            return [requantise.addend(k, k.load(r, at + n * lanes, lanes)) for n in range(vectors)]
-        found = list[Expr]()
-        for offset, count in _powers(vectors * lanes):
-            stored = k.let(k.load(r, at + offset, count))
-            if low:
-                lower = k.let(k.load(r, at + (offset + low), count))
-                found += requantise.wide_addends(k, stored, lower, count)
-            else:
-                found += requantise.addends(k, stored, count)
-        return found
+            pieces = [(n * lanes, lanes) for n in range(vectors)]
+        found = (requantise.residuals(k, residual, at + offset, count) for offset, count in pieces)
+        return [addend for piece in found for addend in piece]
 
     def _pairs(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Registers hold two channels of two pixels; they are put apart when they have become bytes."""

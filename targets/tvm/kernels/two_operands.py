@@ -8,7 +8,7 @@ from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise, ResultRange, Scalar
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.vector_blocks import Vectors, blocks, by_four, centred
+from targets.tvm.kernels.vector_blocks import Vectors, blocks, by_four, centred, in_one_run
 from targets.tvm.kernels.wide_numbers import number
 
 
@@ -29,13 +29,10 @@ class TwoOperandKernel(RowKernel):
 
     @property
     def _size(self) -> tuple[int, int]:
-        """Pixels and channels of a row; one pixel where it is one run of bytes everywhere."""
-        together = {s.pixel for s in (self.x, self.r, self.y)} == {self.channels}
-        return (
-            (1, self.width * self.channels)
-            if together and not self.one_channel
-            else (self.width, self.channels)
-        )
+        """Pixels and channels of a row."""
+        if self.one_channel:
+            return self.width, self.channels
+        return in_one_run(self.width, self.channels, self.x, self.r, self.y)
 
     @abstractmethod
     def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:

@@ -30,6 +30,12 @@ def blocks(k: Emitter, width: int, channels: int, lanes: int) -> Iterator[Block]
                 yield column, vector * lanes, [(i, 0) for i in range(count)]
 
 
+def in_one_run(width: int, channels: int, *operands: Strides) -> tuple[int, int]:
+    """Pixels and channels of a row; one pixel where a row is one run of numbers in all operands."""
+    together = {strides.pixel for strides in operands} == {channels}
+    return (1, width * channels) if together else (width, channels)
+
+
 def by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
     """Go over `count` things, four at a time and then the rest: the first, and how many."""
     with k.loop(count // _TOGETHER) as four:

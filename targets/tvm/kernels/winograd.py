@@ -328,7 +328,7 @@ class WinogradKernel:
 
         bias = k.let(k.load(k.ints, channel, lanes))
         found = transform(k, tile.rows.results, tile.columns.results, load)
-        requantise = Requantise(self.isa, self.channels, self.limits, function=self.applied)
+        requantise = Requantise(self.isa, self.channels, self.limits, function=self.applied, y=self.y)
         multipliers = requantise.multipliers(k, channel).named(k)
         down = self._pixels(k, place.row, self.tiling.rows, tile.rows.outputs)
         right = self._pixels(k, place.column, columns, tile.columns.outputs)
@@ -338,8 +338,8 @@ class WinogradKernel:
                 total = self._total(result)
                 addend = None
                 if self.residual:
-                    stored = k.load(k.r, self._at(self.residual, row, column, channel), lanes)
-                    addend = requantise.one_addend(k, stored)
+                    at = self._at(self.residual, row, column, channel)
+                    (addend,) = requantise.residuals(k, self.residual, at, lanes)
                 values.append(requantise.result(k, total, multipliers, addend))
                 addresses.append(self._at(self.y, row, column, channel))
         requantise.store_from_last(k, addresses, values)

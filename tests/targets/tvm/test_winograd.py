@@ -16,7 +16,7 @@ from targets.tvm.kernels.tiling import Tiling
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.lower import lower
 from targets.tvm.operators.convolution import Conv
-from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.sharing import share
 from targets.tvm.tensors import Tensor
@@ -25,6 +25,7 @@ from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_and_more
 from tests.targets.tvm.extreme_convolutions import INT32, convolution, with_bias
 from tests.targets.tvm.random_graphs import ZERO_POINTS
+from tests.targets.tvm.wide_graphs import with_wide
 
 PAD = SlidingWindow((3, 3), pad=(1, 1))
 NUMBERS = st.integers(-1000, 1000)
@@ -112,6 +113,29 @@ def filtered_twice(isa: Isa) -> st.SearchStrategy[IntegerGraph]:
     return networks().filter(lambda graph: len(filters(graph, isa)) == 2)
 
 
+@st.composite
+def with_16_bits(draw: st.DrawFn) -> IntegerGraph:
+    """Three 3 x 3 that read 8 bits. One writes a residual, one adds it: at least one of these has 16 bits."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = Tensor("x", draw(st.integers(2, 15)), draw(st.integers(2, 15)), draw(st.integers(1, 70)), (100,))
+    channels, clip = draw(st.integers(1, 50)), draw(st.sampled_from([UNCLIPPED, Clip(30, 200)]))
+    skip = convolution(x, channels, PAD, random)
+    skip = replace(skip, node="skip", output=replace(skip.output, name="skip"))
+    first = convolution(x, channels, PAD, random)
+    last = convolution(first.output, channels, PAD, random)
+    gain = last.multiplier * np.float32(draw(st.sampled_from([1.0, 1.0, 1e9])))
+    last = replace(last, multiplier=gain, residual=Residual(skip.output, 0.7), clip=clip)
+    names = draw(st.sampled_from([["skip"], [last.output.name], ["skip", last.output.name]]))
+    return with_wide(
+        network(x, [skip, first, last], random),
+        {name: draw(st.sampled_from([0, 100])) for name in names},
+    )
+
+
+def filtered_thrice(isa: Isa) -> st.SearchStrategy[IntegerGraph]:
+    return with_16_bits().filter(lambda graph: len(filters(graph, isa)) == 3)
+
+
 @few_and_more(2, 6)  # each filter along rows and along columns is in two of the tiles
 @pytest.mark.parametrize("tile", TILES, ids=size)
 @PRODUCTS
@@ -131,6 +155,34 @@ def test_random_ones_in_the_emulator(
     always(monkeypatch, tile)
     isa = emulated("neon")
     draw.check(filtered_twice(isa), isa, size(tile))
+
+
+@few_and_more(3, 6)
+@pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
+@pytest.mark.parametrize("name", ["sse4", "avx2", "avx512vnni"])
+def test_results_and_residuals_of_16_bits(
+    name: str, tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always(monkeypatch, tile)
+    isa = native(name)
+    draw.check(filtered_thrice(isa), isa, f"wide {size(tile)}")
+
+
+@few_and_more(3, 4)
+@pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
+def test_results_and_residuals_of_16_bits_in_the_emulator(
+    tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always(monkeypatch, tile)
+    isa = emulated("neon")
+    draw.check(filtered_thrice(isa), isa, f"wide {size(tile)}")
+
+
+@pytest.mark.parametrize("name", ["sse4", "avx2", "avx512vnni", "neon"])
+def test_only_inputs_of_16_bits_are_multiplied_as_they_are(name: str) -> None:
+    graph, op = one(20, 48)
+    assert filters(with_wide(graph, {op.output.name: 0}), ISAS[name])
+    assert not filters(with_wide(graph, {op.input.name: 0}), ISAS[name])
 
 
 def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerGraph, Conv]:
