@@ -15,13 +15,13 @@ from targets.tvm.isa import Isa
 from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
-from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
+from targets.tvm.kernels.elementwise import ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
-from targets.tvm.kernels.regrid import RegridKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
+from targets.tvm.lower_copy import copy_kernel
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
 from targets.tvm.operators.assembling import Assemble, Piece
@@ -29,7 +29,6 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.element_by_element import Pointwise
 from targets.tvm.operators.float_boundary import Dequantise, Quantise
 from targets.tvm.operators.resizing import Resize
-from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
@@ -249,42 +248,12 @@ class Lowering:
             w = place.constants.add(np.pad(piece.affine.offset, (0, room)))
         return Step(
             op.node,
-            self._copy(op, piece),
+            copy_kernel(op, piece, place),
             x=place.pixels(piece.tensor),
             w=w,
             p=place.parameters(bias, multiplier, op.output, op.clip, None),
             y=place.pixels(op.output) + piece.channel * place.strides(op.output).element,
             fill=fill,
-        )
-
-    def _copy(self, op: Assemble, piece: Piece) -> CopyKernel | RegridKernel:
-        """Numbers of 16 bits by whole vectors, where none of these reaches into another piece."""
-        x, y, (sy, sx) = piece.tensor, op.output, piece.stride
-        strides, stored = self.place.strides(x), stored_channels(x.channels)
-        read = replace(strides, row=strides.row * sy, pixel=strides.pixel * sx)
-        alone = x.channels in (stored, y.channels) and self.place.channels(x) == stored
-        if alone and piece.affine is None and (x.wide or y.wide):
-            return RegridKernel(
-                isa=self.isa,
-                height=y.height,
-                width=y.width,
-                channels=stored,
-                x=read,
-                y=self.place.strides(y),
-                limits=limits(piece, y, op.clip),
-            )
-        same = (x.zero, x.wide) == (y.zero, False)
-        plain = piece.multiplier == 1.0 and same and op.clip == Clip()
-        return CopyKernel(
-            isa=self.isa,
-            height=y.height,
-            width=y.width,
-            channels=x.channels,
-            x=read,
-            y=self.place.strides(y),
-            plain=plain and piece.affine is None,
-            limits=limits(piece, y, op.clip),
-            affine=0 if piece.affine is None else stored,
         )
 
     def _dequantise(self, op: Dequantise) -> Step:

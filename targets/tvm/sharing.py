@@ -13,6 +13,7 @@ from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.lookup import LookupKernel
+from targets.tvm.kernels.narrow import NarrowKernel
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.regrid import RegridKernel
@@ -29,7 +30,7 @@ MOST_THREADS = 8
 """More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/executor.h."""
 _WIDEST = 2
 
-_ByPixels = LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel | RegridKernel
+_ByPixels = LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel | RegridKernel | NarrowKernel
 Bytes = range
 """Addresses in the arena: the first, and the one after the last."""
 
@@ -77,7 +78,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
     match step.kernel:
         case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
-        case CopyKernel() | LookupKernel() | RectifyKernel() | RegridKernel() as kernel:
+        case CopyKernel() | LookupKernel() | RectifyKernel() | RegridKernel() | NarrowKernel() as kernel:
             found = Touched(
                 (_pixels(step.x, items, kernel.x, kernel),), (_pixels(step.y, items, kernel.y, kernel),)
             )

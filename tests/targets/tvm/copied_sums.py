@@ -9,7 +9,7 @@ from targets.tvm.operators.assembling import Assemble, Piece
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
-from targets.tvm.tensors import Tensor
+from targets.tvm.tensors import Bytes, Tensor
 
 _WIDE, _PAD = Clip(0, 65535), SlidingWindow((3, 3), pad=(1, 1))
 
@@ -63,3 +63,20 @@ def _conv(
     real = y.name == "logits"
     joined = Residual(residual, 1 / 300 if residual.wide else 0.9) if residual else None
     return Conv(y.name, x, y, weight, bias, multiplier, window, residual=joined, clip=clip, real=real)
+
+
+def every_number() -> tuple[IntegerGraph, Bytes]:
+    """A network, and an image for which `sum` is 127 a + b of all pixels (a, b, 0), from three numbers on."""
+    image, logits = Tensor("image", 256, 128, 3, (0,)), Tensor("logits", 1, 1, 1, (0,))
+    added, copy = (Tensor(name, 256, 128, 3, (0,), wide) for name, wide in (("sum", True), ("copy", False)))
+    weight = np.array([[127, 1, 0]] * 3, np.int8).reshape(3, 3, 1, 1)
+    one, begins = np.ones(3, np.float32), np.array([0, 32512, 33023], np.int32)
+    random, last = np.random.default_rng(12), SlidingWindow(stride=(256, 128))
+    operators = (
+        Image(image),
+        Conv("sum", image, added, weight, begins, one, SlidingWindow(), clip=_WIDE),
+        Assemble("copy", copy, (Piece(added, float(np.float32(2 / 257)), 0),)),
+        _conv(copy, logits, last, 1e-3, random, Clip()),
+    )
+    pixels = np.stack(np.meshgrid(np.arange(256), np.arange(128), [0], indexing="ij"), axis=-1)
+    return IntegerGraph(operators, image, logits), pixels.reshape(1, 256, 128, 3).astype(np.uint8)
