@@ -149,10 +149,11 @@ class Requantise:
     def addends(self, k: Emitter, planes: Sequence[Expr], count: int) -> list[Expr]:
         """ARM: the addends of `count` numbers, of bytes or of high and low ones."""
         planes, multiplier = [k.let(plane) for plane in planes], self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
-        if len(planes) == 1:
-            centred = self._centred(k, planes[0], count)
+        if len(planes) > 1:
+            high, low = planes
+            centred = with_offset(k, high, low, count, self.scalar(k, Scalar.RESIDUAL_OFFSET, 4))
         else:
-            centred = with_offset(k, *planes, count, self.scalar(k, Scalar.RESIDUAL_OFFSET, 4))
+            centred = self._centred(k, planes[0], count)
         return [four.astype("float32x4") * multiplier for four in centred]
 
     def _centred(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
