@@ -83,7 +83,7 @@ def _timed(model: Path, isa: "Isa", cost: "Cost", tiles: int) -> "Iterator[Tuned
     wanted = convolutions(import_graph(model), isa)
     say(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
     for one in wanted:
-        yield tune(one, isa, cost, tiles)
+        yield tune(one, cost, tiles)
 
 
 def _counted(model: Path, target: str, tiles: int, on: str | None, out: Path) -> "Iterator[Tuned]":

@@ -80,13 +80,12 @@ class TuneConvolution(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write tuned.json. Raises EngineError."""
-        from targets.tvm.isa import ISAS
         from targets.tvm.tuning.cost import Counted
         from targets.tvm.tuning.search import tune
 
         one = _convolutions(self.model, self.isa)[self.shape]
         with progress.task(f"tune {self.shape}", None):
-            found = tune(one, ISAS[self.isa], Counted(self.cpu), self.tiles)
+            found = tune(one, Counted(self.cpu), self.tiles)
         fields = asdict(found.entry) | {"times": one.times, "tried": found.tried}
         CountedTile.model_validate(fields).save(output / UnitTuned.file_name)
 

@@ -58,7 +58,7 @@ class Addresses:
 
     def of(self, op: Conv) -> Isa:
         """The instruction set that a convolution is computed with."""
-        return self.isa.for_wide if op.is_wide else self.isa
+        return self.isa.for_wide if op.input.wide else self.isa
 
     def start(self, tensor: Tensor | Dense) -> int:
         """Return the arena offset of a tensor's memory, its halo included."""

@@ -65,7 +65,7 @@ class Isa:
 
     @property
     def for_wide(self) -> "Isa":
-        """How convolutions that read or write 16 bits are computed: not by pairs of pixels."""
+        """How convolutions that read 16 bits are computed: not by pairs of pixels."""
         return replace(self, dot=DotInstruction.SDOT) if self.dot is DotInstruction.SMMLA else self
 
     @property

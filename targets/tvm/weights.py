@@ -203,7 +203,7 @@ def _roomy(isa: Isa) -> Isa:
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
-    if op.groups > 1 or op.is_wide:
+    if op.groups > 1:
         return None
     strides = x.strides
     return pair_rows(

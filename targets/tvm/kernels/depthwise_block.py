@@ -97,8 +97,8 @@ class ResultBlock(ABC):
             for part, words in enumerate(stored):
                 k.store(y, at + part * (channels // len(stored)), words, channels // len(stored))
         else:
-            for plane, stored in enumerate(requantise.planes(k, values)):
-                k.store(y, at + plane * kernel.y.low, stored, channels)
+            for plane, stored in zip(kernel.y.planes, requantise.planes(k, values), strict=True):
+                k.store(y, at + plane, stored, channels)
 
     def _address(self, strides: Strides, row: int, column: int) -> Expr:
         return (self.row + row) * strides.row + (self.column + column) * strides.pixel + self.channel

@@ -140,33 +140,30 @@ class Requantise:
         centred = stored.astype(f"int32x{lanes}") + self.scalar(k, Scalar.RESIDUAL_OFFSET, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
-    def addends(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
-        """ARM: the addends of `count` stored values, added up in int16, which holds any r - zr."""
-        offset = self.scalar(k, Scalar.RESIDUAL_OFFSET, 8).astype("int16x8")
-        multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
-        found = []
-        for eight in split(stored, "int8", count, min(count, 8)):
-            width = min(count, 8)
-            offsets = offset if width == 8 else tirx.vectorlow("int16x4", offset)
-            centred = k.let(eight.astype(f"int16x{width}") + offsets)
-            found += split(centred, "int16", width, 4)
-        return [four.astype("int32x4").astype("float32x4") * multiplier for four in found]
-
-    def wide_addends(self, k: Emitter, high: Expr, low: Expr, count: int) -> list[Expr]:
-        """ARM: the addends of `count` values of 16 bits."""
-        offset = self.scalar(k, Scalar.RESIDUAL_OFFSET, 4)
-        multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
-        return [value.astype("float32x4") * multiplier for value in with_offset(k, high, low, count, offset)]
-
     def residuals(self, k: Emitter, stored: Strides, at: Expr, count: int) -> list[Expr]:
         """The addends of `count` neighbours of a residual, `lanes` each. x86: `count` is `lanes`."""
-        found = k.load(k.numbers("r", stored), at, count)
-        if not self.isa.signed:
-            return [self.addend(k, found)]
-        found = k.let(found)
-        if not stored.low:
-            return self.addends(k, found, count)
-        return self.wide_addends(k, found, k.let(k.load(k.r, at + stored.low, count)), count)
+        r = k.numbers("r", stored)
+        planes = [k.load(r, at + offset if offset else at, count) for offset in stored.planes]
+        return self.addends(k, planes, count) if self.isa.signed else [self.addend(k, *planes)]
+
+    def addends(self, k: Emitter, planes: Sequence[Expr], count: int) -> list[Expr]:
+        """ARM: the addends of `count` numbers, of bytes or of high and low ones."""
+        planes, multiplier = [k.let(plane) for plane in planes], self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
+        if len(planes) > 1:
+            high, low = planes
+            centred = with_offset(k, high, low, count, self.scalar(k, Scalar.RESIDUAL_OFFSET, 4))
+        else:
+            centred = self._centred(k, planes[0], count)
+        return [four.astype("float32x4") * multiplier for four in centred]
+
+    def _centred(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
+        """ARM: r - zr of bytes, added up in int16, which holds any."""
+        offset = self.scalar(k, Scalar.RESIDUAL_OFFSET, 8).astype("int16x8")
+        width, found = min(count, 8), []
+        for eight in split(stored, "int8", count, width):
+            offsets = offset if width == 8 else tirx.vectorlow("int16x4", offset)
+            found += split(k.let(eight.astype(f"int16x{width}") + offsets), "int16", width, 4)
+        return [four.astype("int32x4") for four in found]
 
     @property
     def _together(self) -> int:
@@ -183,8 +180,8 @@ class Requantise:
         together = self._together
         for first in range(0, len(values), together):
             at, some = offsets[first : first + together], values[first : first + together]
-            for plane, stored in enumerate(self.planes(k, some)):
-                self._write(k, base + plane * self.y.low if plane else base, at, stored, together, count)
+            for plane, stored in zip(self.y.planes, self.planes(k, some), strict=True):
+                self._write(k, base + plane if plane else base, at, stored, together, count)
 
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
@@ -193,10 +190,10 @@ class Requantise:
         narrowed = [self.planes(k, values[first : first + together]) for first in groups]
         for first, planes in reversed(list(zip(groups, narrowed, strict=True))):
             some = addresses[first : first + together]
-            for plane, stored in enumerate(planes):
+            for plane, stored in zip(self.y.planes, planes, strict=True):
                 parts = self._apart(k, stored)[: len(some)]
                 for address, part in reversed(list(zip(some, parts, strict=True))):
-                    k.store(y, address + plane * self.y.low if plane else address, part, self.isa.lanes)
+                    k.store(y, address + plane if plane else address, part, self.isa.lanes)
 
     def _apart(self, k: Emitter, stored: Expr) -> list[Expr]:
         """What was narrowed together, vector by vector."""

@@ -1,6 +1,6 @@
 """Writes a convolution's sums: adds residuals, rounds, and stores bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tvm import tirx
@@ -93,26 +93,37 @@ class Results:
                 addends = list(self._pair_addends(k, at, count))
             sums = zip(totals, multipliers, addends, strict=True)
             values = [requantise.result(k, t, m, a) for t, m, a in sums]
-            stored = [
-                tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
-                for first in range(0, count, 4)
-            ]
+            groups = [requantise.planes(k, values[first : first + 4]) for first in range(0, count, 4)]
+            planes = list(zip(self.y.planes, zip(*groups, strict=True), strict=True))
             for which in (1, 0):  # the upper row last
                 y = self._at(self.y, block, *both[which])
-                for first, size in _powers(count, 8):
-                    order = [2 * i + which for i in range(first, first + size)]
-                    part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(stored, order))
-                    k.store(k.y, y + 2 * first, part, 2 * size)
+                for plane, stored in planes:
+                    self._write_one(k, y + plane if plane else y, stored, which, count)
+
+    def _write_one(self, k: Emitter, y: Expr, stored: Sequence[Expr], which: int, count: int) -> None:
+        """Write the bytes of one pixel of a pair, of which each of `count` registers held two channels."""
+        twos = [tirx.reinterpret("int16x8", sixteen) for sixteen in stored]
+        for first, size in _powers(count, 8):
+            order = [2 * i + which for i in range(first, first + size)]
+            part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(twos, order))
+            k.store(k.y, y + 2 * first, part, 2 * size)
 
     def _pair_addends(self, k: Emitter, at: list[Expr], count: int) -> Iterator[Expr]:
         """Residuals of two pixels in the order of the registers: two channels of one, two of the other."""
+        assert self.residual is not None  # noqa: S101 -- whoever asks has one
         for first, size in _powers(count, 8):
-            both = [tirx.reinterpret(f"int16x{size}", k.load(k.r, a + 2 * first, 2 * size)) for a in at]
+            places = [[a + (2 * first + plane) for a in at] for plane in self.residual.planes]
+            planes = [[self._twos(k, place, size) for place in both] for both in places]
             for begin in range(0, size, 4):
                 taken = range(begin, min(begin + 4, size))
                 order = [i for n in taken for i in (n, size + n)]
-                stored = tirx.reinterpret(f"int8x{2 * len(order)}", tirx.Shuffle(both, order))
-                yield from self.requantise.addends(k, k.let(stored), 2 * len(order))
+                numbers = 2 * len(order)
+                stored = [tirx.reinterpret(f"int8x{numbers}", tirx.Shuffle(both, order)) for both in planes]
+                yield from self.requantise.addends(k, stored, numbers)
+
+    def _twos(self, k: Emitter, at: Expr, count: int) -> Expr:
+        """Load bytes of a residual, two channels each."""
+        return tirx.reinterpret(f"int16x{count}", k.load(k.r, at, 2 * count))
 
 
 def _powers(count: int, largest: int = 16) -> list[tuple[int, int]]:

@@ -15,6 +15,11 @@ class Strides:
     """Whether elements are int16, and no bytes."""
 
     @property
+    def planes(self) -> tuple[int, ...]:
+        """Where the bytes of a number are, if they lie apart, or the number itself."""
+        return (0, self.low) if self.low else (0,)
+
+    @property
     def element(self) -> int:
         """Bytes of an element."""
         return 2 if self.words else 1

@@ -75,7 +75,7 @@ def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     times = Counter[str]()
     for op in graph.operators:
         if isinstance(op, Conv) and isinstance(kernel := kernels.get(op.node), ConvKernel):
-            shape = conv_geometry(op, places[op.input.name], isa).shape
+            shape = conv_geometry(op, places[op.input.name], kernel.isa).shape
             if shape.chained:
                 continue
             found.setdefault(shape.name, Convolution(shape, kernel))
@@ -83,9 +83,9 @@ def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     return [replace(one, times=times[name]) for name, one in found.items()]
 
 
-def tune(one: Convolution, isa: Isa, cost: Cost, tiles: int = TILES) -> Tuned:
+def tune(one: Convolution, cost: Cost, tiles: int = TILES) -> Tuned:
     """Return the best of `tiles` tiles for a convolution. Raises EngineError."""
-    tried = _fit(one, isa, tiles)
+    tried = _fit(one, tiles)
     kernels = [replace(one.kernel, tile=tile) for tile in tried]
     with tempfile.TemporaryDirectory(prefix="edgec-tune-") as folder:
         program = build(kernels, Path(folder))
@@ -117,10 +117,10 @@ def gained(tuned: Sequence[Tuned]) -> QuantileEstimate:
     return quantile(after / before, 0.5)
 
 
-def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
+def _fit(one: Convolution, count: int) -> list[Tile]:
     """Candidates whose accumulators stay in registers, the one with the lowest estimate first."""
-    tiles = schedule.ranked(one.shape, isa)[:count]
-    tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
+    tiles = schedule.ranked(one.shape, one.kernel.isa)[:count]
+    tiles = [v for tile in tiles for v in _variants(tile, one)]
     code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
     kept = [tile for tile in tiles if not any(_spills(loop, one.kernel) for loop in code[tile])] or tiles[:1]
     if one.kernel.inner.rated_by_mca:
@@ -134,13 +134,13 @@ def _spills(loop: list[str], kernel: ConvKernel) -> bool:
     return spills(loop) > _FEW * dots(loop, kernel)
 
 
-def _variants(tile: Tile, one: Convolution, isa: Isa) -> Iterator[Tile]:
+def _variants(tile: Tile, one: Convolution) -> Iterator[Tile]:
     yield tile
-    if isa.signed:  # instructions do not depend on what stays in the cache
+    if one.kernel.isa.signed:  # instructions do not depend on what stays in the cache
         if one.kernel.granules >= 2 * one.kernel.inner.unit:
             yield replace(tile, unroll=2)
         return
-    if one.kernel.row_blocks > 1 and tile.vectors * isa.lanes < one.shape.channels:
+    if one.kernel.row_blocks > 1 and tile.vectors * one.kernel.isa.lanes < one.shape.channels:
         yield replace(tile, stay="pixels")
     for unroll in (1, 4):
         if unroll != tile.unroll and unroll <= one.kernel.granules:

@@ -34,6 +34,7 @@ from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import needs_sshd, running_sshd
 from tests.targets.tvm.qdq_model import QdqModel
 from tests.targets.tvm.random_graphs import pictures
+from tests.targets.tvm.wide_pixels import depthwise
 
 SHAPE = ConvShape(8, 8, 64, 16, 9, 64)
 
@@ -190,7 +191,7 @@ def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(
 ) -> None:
     isa = or_skip(host_isa)
     cost = LastIsBest()
-    entries = [tune(one, isa, cost, tiles=2).entry for one in convolutions(graph, isa)]
+    entries = [tune(one, cost, tiles=2).entry for one in convolutions(graph, isa)]
     asked, tried = iter(cost.asked), []
     for candidates in asked:
         tried.append(candidates)
@@ -232,6 +233,13 @@ def test_candidates_are_counted_in_the_emulator(graph: IntegerGraph, tmp_path: P
     assert ((macs / 16 < counts[0]) & (counts[0] < macs / 16 * 2)).all()
 
 
+def test_what_reads_16_bits_is_tuned_as_it_is_computed() -> None:
+    """With i8mm that is with other instructions than what reads 8."""
+    for one in convolutions(depthwise(64), ISAS["i8mm"]):
+        assert one.kernel.tile in schedule.ranked(one.shape, one.kernel.isa)
+        assert one.shape.granules == one.kernel.granules
+
+
 @dataclass
 class LuckyOnce:
     """Whichever candidate is measured among many is fast by chance; beside the estimate's it is not."""
@@ -248,7 +256,7 @@ class LuckyOnce:
 def test_a_candidate_that_was_only_lucky_is_not_remembered(graph: IntegerGraph) -> None:
     isa = ISAS["avx2"]
     wanted = inner(graph, "avx2")
-    one = tune(wanted, isa, LuckyOnce(), tiles=3)
+    one = tune(wanted, LuckyOnce(), tiles=3)
     assert one.entry.tile == schedule.ranked(wanted.shape, isa)[0]
     assert one.entry.cost == one.entry.estimated
 

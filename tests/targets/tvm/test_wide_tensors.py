@@ -11,16 +11,20 @@ from targets.tvm.floats.calls import FloatCall
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph, Island
 from targets.tvm.isa import ISAS
+from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.lower import lower
 from targets.tvm.machine_code import assembly
 from targets.tvm.operators.float_boundary import Quantise
+from targets.tvm.tensors import Tensor
 from tests.calibration.conftest import pictures
 from tests.targets.needs import native
 from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, check, emulated, few_and_more
+from tests.targets.tvm.extreme_convolutions import convolution
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq_model import QdqModel
-from tests.targets.tvm.wide_graphs import wide_networks
+from tests.targets.tvm.wide_graphs import wide_networks, with_wide
 from tests.targets.tvm.wide_pixels import beyond_int32, depthwise, once_wrong, pixel_by_pixel
+from tests.targets.tvm.wide_residuals import SAME, network, wide_residuals
 
 SIZE = (8, 12, 3)
 NATIVE = ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"]
@@ -36,6 +40,30 @@ def test_random_networks_on_this_machine(name: str, draw: NetworkDraw) -> None:
 @pytest.mark.parametrize("name", list(EMULATED))
 def test_random_networks_in_the_emulator(name: str, draw: NetworkDraw) -> None:
     draw.check(wide_networks(), emulated(name), "wide")
+
+
+def products(graph: IntegerGraph) -> list[tuple[str, bool]]:
+    """With i8mm: the instruction and whether rows are paired, of all but the first and the classifier."""
+    kernels = [step.kernel for step in lower(graph, ISAS["i8mm"]).steps]
+    found = [kernel for kernel in kernels if isinstance(kernel, ConvKernel)]
+    return [(kernel.inner.mnemonic, kernel.windows.pairs is not None) for kernel in found[1:-1]]
+
+
+@few_and_more(6, 10)
+@pytest.mark.parametrize("pairs", [True, False], ids=["pairs", "pixels"])
+def test_the_matrix_product_adds_and_writes_16_bits(pairs: bool, draw: NetworkDraw) -> None:
+    isa = emulated("i8mm")
+    alike = wide_residuals().filter(lambda graph: products(graph) == [("smmla", pairs)] * 3)
+    draw.check(alike, isa, f"wide {pairs}")
+
+
+def test_only_inputs_of_16_bits_keep_the_matrix_product_away() -> None:
+    random = np.random.default_rng(0)
+    x = Tensor("x", 8, 8, 32, (100,))
+    op = convolution(x, 32, SAME, random)
+    graph = network(x, [op], random)
+    assert products(with_wide(graph, {op.output.name: 0})) == [("smmla", True)]
+    assert products(with_wide(graph, {op.input.name: 0})) == [("sdot", False)]
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 2), (3, 2)])

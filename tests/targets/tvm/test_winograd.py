@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targets.tvm import winograd_layer
-from targets.tvm.integer_graph import Image, IntegerGraph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.minimal_filter import FOUR, THREE, TWO, MinimalFilter, TileFilter
 from targets.tvm.kernels.tiling import Tiling
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.lower import lower
 from targets.tvm.operators.convolution import Conv
-from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual
+from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.sharing import share
 from targets.tvm.tensors import Tensor
@@ -26,8 +26,8 @@ from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_a
 from tests.targets.tvm.extreme_convolutions import INT32, convolution, with_bias
 from tests.targets.tvm.random_graphs import ZERO_POINTS
 from tests.targets.tvm.wide_graphs import with_wide
+from tests.targets.tvm.wide_residuals import SAME, network, wide_residuals
 
-PAD = SlidingWindow((3, 3), pad=(1, 1))
 NUMBERS = st.integers(-1000, 1000)
 PRODUCTS = pytest.mark.parametrize("name", ["avx2", "avx512vnni"])
 """Products are added by an instruction of its own, or by the one that multiplies."""
@@ -74,17 +74,6 @@ def test_shorter_filters_take_the_first_of_the_same_transformed_weights() -> Non
         assert short.weights == FOUR.weights[: short.points]
 
 
-def network(x: Tensor, convolutions: list[Conv], random: np.random.Generator) -> IntegerGraph:
-    """An image, x made of it by a 1 x 1, the convolutions, a classifier."""
-    image = Tensor("image", x.height, x.width, 3, (0, 100, 255))
-    first = replace(convolution(image, x.channels, SlidingWindow(), random), output=x)
-    last = convolutions[-1].output
-    side = SlidingWindow((last.height, last.width))
-    end = convolution(last, 7, side, random)
-    end = replace(end, output=Tensor("logits", 1, 1, 7, (0,)), real=True)
-    return IntegerGraph((Image(image), first, *convolutions, end), image, end.output)
-
-
 @st.composite
 def networks(draw: st.DrawFn) -> IntegerGraph:
     """Two 3 x 3 behind each other, the second with a residual where it fits."""
@@ -93,7 +82,7 @@ def networks(draw: st.DrawFn) -> IntegerGraph:
     x = Tensor("x", height, width, draw(st.integers(1, 70)), (draw(ZERO_POINTS),))
     pads = st.tuples(st.integers(1, 2), st.integers(1, 2))
     first = convolution(x, draw(st.integers(1, 50)), SlidingWindow((3, 3), pad=draw(pads)), random)
-    second = convolution(first.output, first.output.channels, PAD, random)
+    second = convolution(first.output, first.output.channels, SAME, random)
     other = Residual(first.output, 0.7)
     return network(x, [first, replace(second, residual=other, clip=Clip(30, 200))], random)
 
@@ -113,27 +102,8 @@ def filtered_twice(isa: Isa) -> st.SearchStrategy[IntegerGraph]:
     return networks().filter(lambda graph: len(filters(graph, isa)) == 2)
 
 
-@st.composite
-def with_16_bits(draw: st.DrawFn) -> IntegerGraph:
-    """Three 3 x 3 that read 8 bits. One writes a residual, one adds it: at least one of these has 16 bits."""
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    x = Tensor("x", draw(st.integers(2, 15)), draw(st.integers(2, 15)), draw(st.integers(1, 70)), (100,))
-    channels, clip = draw(st.integers(1, 50)), draw(st.sampled_from([UNCLIPPED, Clip(30, 200)]))
-    skip = convolution(x, channels, PAD, random)
-    skip = replace(skip, node="skip", output=replace(skip.output, name="skip"))
-    first = convolution(x, channels, PAD, random)
-    last = convolution(first.output, channels, PAD, random)
-    gain = last.multiplier * np.float32(draw(st.sampled_from([1.0, 1.0, 1e9])))
-    last = replace(last, multiplier=gain, residual=Residual(skip.output, 0.7), clip=clip)
-    names = draw(st.sampled_from([["skip"], [last.output.name], ["skip", last.output.name]]))
-    return with_wide(
-        network(x, [skip, first, last], random),
-        {name: draw(st.sampled_from([0, 100])) for name in names},
-    )
-
-
 def filtered_thrice(isa: Isa) -> st.SearchStrategy[IntegerGraph]:
-    return with_16_bits().filter(lambda graph: len(filters(graph, isa)) == 3)
+    return wide_residuals().filter(lambda graph: len(filters(graph, isa)) == 3)
 
 
 @few_and_more(2, 6)  # each filter along rows and along columns is in two of the tiles
@@ -185,7 +155,7 @@ def test_only_inputs_of_16_bits_are_multiplied_as_they_are(name: str) -> None:
     assert not filters(with_wide(graph, {op.input.name: 0}), ISAS[name])
 
 
-def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerGraph, Conv]:
+def one(side: int, channels: int, window: SlidingWindow = SAME) -> tuple[IntegerGraph, Conv]:
     """A network with one convolution."""
     random = np.random.default_rng(0)
     x = Tensor("x", side, side, channels, (100,))
@@ -254,7 +224,7 @@ def test_the_last_tiles_have_fewer_points(
     always(monkeypatch, TILES[0])
     random = np.random.default_rng(0)
     x = Tensor("x", height, width, 144, (100,))
-    graph = network(x, [convolution(x, 144, PAD, random)], random)
+    graph = network(x, [convolution(x, 144, SAME, random)], random)
     (kernel,) = filters(graph, native(name))
     assert kernel.tiling.is_even is False
     check(graph, native(name))
