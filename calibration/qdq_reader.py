@@ -22,6 +22,21 @@ def wide_tensors_of(model: onnx.ModelProto) -> list[str]:
     return [node.input[0] for node in rounding if len(node.input) > 2 and node.input[2] in wide]
 
 
+def residual_tensors_of(model: onnx.ModelProto) -> list[str]:
+    """Return those of `wide_tensors_of` that only additions read so, and others at most a copy of 8 bits."""
+    graph = OnnxGraph(model)
+    found = []
+    for name in wide_tensors_of(model):
+        (rounding,) = [
+            e.node for e in graph.consumers(name) if graph.nodes[e.node].op_type == "QuantizeLinear"
+        ]
+        (back,) = [edge.node for edge in graph.consumers(graph.nodes[rounding].output[0])]
+        kinds = {graph.nodes[edge.node].op_type for edge in graph.consumers(graph.nodes[back].output[0])}
+        if kinds <= {"Add", "QuantizeLinear"}:
+            found.append(name)
+    return found
+
+
 def read_parameters(quantized: Path | OnnxGraph, graph: OnnxGraph, placement: Placement) -> Parameters:
     """Return the grids and layers of the Q/DQ model that `write_qdq` made of the float `graph`.
 

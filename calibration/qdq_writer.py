@@ -49,7 +49,7 @@ def write_qdq(
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
     grids = parameters.grids.values()
-    return _in_wide_opset(model) if writer.copied or any(grid.is_wide for grid in grids) else model
+    return _in_wide_opset(model) if writer.residuals or any(grid.is_wide for grid in grids) else model
 
 
 def _in_wide_opset(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -74,8 +74,11 @@ class _QdqWriter:
         self.parameters = parameters
         self.edges = {(edge.node, edge.slot) for edge in placement.edges}
         self.residual = {(edge.node, edge.slot) for edge in placement.residual}
-        copied = (name for name, is_copied in placement.residuals(graph).items() if is_copied)
-        self.copied = {name for name in copied if not parameters.grids[name].is_wide}
+        self.residuals = {
+            name: is_copied
+            for name, is_copied in placement.residuals(graph).items()
+            if not parameters.grids[name].is_wide
+        }
         self.nodes: list[onnx.NodeProto] = []
         self.initializers = dict(graph.initializers)
 
@@ -92,7 +95,7 @@ class _QdqWriter:
         node = onnx.NodeProto()
         node.CopyFrom(original)
         for slot, name in enumerate(original.input):
-            if (index, slot) in self.residual and name in self.copied:
+            if (index, slot) in self.residual and self.residuals.get(name, False):
                 node.input[slot] = f"{name}/wide/dequantized"
             elif (index, slot) in self.edges:
                 node.input[slot] = f"{name}/dequantized"
@@ -105,11 +108,15 @@ class _QdqWriter:
 
     def _on_grid(self, tensor: str, grid: ActivationGrid) -> None:
         """Q and DQ behind a tensor, in 16 bits first where residual additions read these."""
-        if tensor in self.copied:
-            wide = grid.widened()
-            self._quantize(tensor, f"{tensor}/wide", np.asarray(wide.scale), np.asarray(wide.zero_point))
-        source = f"{tensor}/wide/dequantized" if tensor in self.copied else tensor
-        self._quantize(source, tensor, np.asarray(grid.scale), np.asarray(grid.zero_point))
+        if tensor not in self.residuals:
+            self._quantize(tensor, tensor, np.asarray(grid.scale), np.asarray(grid.zero_point))
+            return
+        wide, is_copied = grid.widened(), self.residuals[tensor]
+        name = f"{tensor}/wide" if is_copied else tensor
+        self._quantize(tensor, name, np.asarray(wide.scale), np.asarray(wide.zero_point))
+        if is_copied:
+            source = f"{name}/dequantized"
+            self._quantize(source, tensor, np.asarray(grid.scale), np.asarray(grid.zero_point))
 
     def _pixels(self, pixels: PixelInput) -> None:
         """From `image` to the first convolution's dequantised input."""

@@ -17,6 +17,7 @@ from calibration.metrics import closeness
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.produce import produce
+from calibration.qdq import save_quantized
 from calibration.qdq_reader import read_parameters
 from calibration.recipe import QuantRecipe
 from calibration.scheme import Scheme
@@ -123,6 +124,23 @@ def test_a_branch_that_only_an_addition_reads_has_no_copy(tmp_path: Path) -> Non
     (name,) = [name for name, is_copied in placement.residuals(graph).items() if not is_copied]
     assert read_parameters(path, graph, placement).grids[name].is_wide
     assert [n.op_type for n in made.nodes if n.input[0] == name] == ["QuantizeLinear"]
+
+
+def test_an_addition_still_reads_16_bits_if_the_convolution_beside_it_is_in_float(
+    deep: Exported, tmp_path: Path
+) -> None:
+    path = _quantised(deep, ASYM, tmp_path)
+    graph = OnnxGraph.load(deep.path)
+    parameters = read_parameters(path, graph, place(graph, ASYM))
+    in_float = [node.name for node in graph.nodes if node.op_type == "Conv"][1::2]
+    mixed = tmp_path / "mixed.onnx"
+    save_quantized(graph, place(graph, ASYM, in_float), parameters, ASYM, mixed)
+    made = OnnxGraph.load(mixed)
+    read = [{_type_read(made, name) for name in node.input} for node in made.nodes if node.op_type == "Add"]
+    assert read == [{None, np.dtype(np.uint16)}] * 12
+    images = pictures(32, deep.image_shape, seed=1)
+    found, expected = oracle.run(import_graph(mixed), images), run_exactly(mixed, images)
+    assert closeness(expected, found).sqnr_db > 50
 
 
 def test_a_network_that_has_no_form_with_16_bits_is_left_as_it_is(
