@@ -90,7 +90,8 @@ class Addresses:
 
     def zero(self, tensor: Tensor) -> int:
         """The zero point as kernels read it; of bytes that lie apart 256 * high + low, as they are stored."""
-        return tensor.zero - self.isa.wide_offset if tensor.wide else self.stored(tensor.zero)
+        lowered = self.layouts[tensor.name].lowered
+        return tensor.zero - lowered if tensor.wide else self.stored(tensor.zero)
 
     def written(self, value: int, tensor: Tensor) -> int:
         """A number of a tensor as it is rounded: int16 for 16 bits, also where bytes lie apart afterwards."""

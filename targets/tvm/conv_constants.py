@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.isa import Isa
+from targets.tvm.isa import APART, CENTRE, Isa
 from targets.tvm.operators.convolution import Conv
 
 
@@ -35,7 +35,7 @@ def stored_bias(op: Conv, channels: int, isa: Isa) -> NDArray[np.int64]:
 
 def _offset(op: Conv, isa: Isa) -> int:
     """An activation's value minus the number that is multiplied in its place."""
-    return isa.wide_offset if op.input.wide else 128 * isa.signed
+    return (APART if isa.bytes_apart else CENTRE) if op.input.wide else 128 * isa.signed
 
 
 def stored_multiplier(op: Conv, channels: int) -> NDArray[np.float32]:

@@ -73,7 +73,7 @@ class DebugEngine:
             return (stored + (128 if self.isa.signed else 0)).astype(np.uint8)
         if not words:
             stored = 256 * stored + numbers(layout.channels)
-        return (stored + self.isa.wide_offset).astype(np.uint16)
+        return (stored + layout.lowered).astype(np.uint16)
 
     def differing(self, output: NDArray[np.float32], images: Bytes) -> Mapping[str, int]:
         """Return, for each tensor, how many of its numbers differ from the oracle's."""

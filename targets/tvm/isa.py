@@ -21,6 +21,8 @@ class DotInstruction(StrEnum):
 
 CENTRE = 1 << 15
 """By so much numbers of 16 bits are lowered to be int16."""
+APART = 128 * 257
+"""By so much 256 * high byte + low byte is lower than the number where both are stored 128 lower."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,12 @@ class Isa:
         return self.signed
 
     @property
-    def wide_offset(self) -> int:
-        """What is missing in a number of 16 bits: 256 * high byte + low byte, or int16, as stored."""
-        return 128 * 257 if self.bytes_apart else CENTRE
+    def adds_words(self) -> bool:
+        """Whether numbers of 16 bits that are only added are stored as int16 all the same.
+
+        Not with smmla, whose results are put in the order of channels as bytes.
+        """
+        return self.dot is not DotInstruction.SMMLA
 
     @property
     def for_wide(self) -> "Isa":

@@ -6,9 +6,11 @@ Rows share their padding: the pixels to the right of one row are those to the le
 from dataclasses import dataclass, replace
 
 from targets.tvm.integer_graph import IntegerGraph, outputs
-from targets.tvm.isa import Isa
+from targets.tvm.isa import APART, CENTRE, Isa
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.operators.assembling import Assemble
 from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add
 from targets.tvm.tensors import Tensor
 
 CHANNEL_ALIGNMENT = 16
@@ -52,6 +54,11 @@ class Layout:
         return Strides(self.row, self.pixel, self.channels if self.wide else 0)
 
     @property
+    def lowered(self) -> int:
+        """By how much the numbers of a wide one are lower as they are stored."""
+        return APART if self.apart else CENTRE
+
+    @property
     def origin(self) -> int:
         """Bytes from the start to the first pixel of the image."""
         return self.top * self.row + self.side * self.pixel
@@ -71,7 +78,10 @@ class Layout:
 def layouts(graph: IntegerGraph, isa: Isa) -> dict[str, Layout]:
     """Lay out every tensor of pixels so that each convolution finds its padding."""
     written = [tensor for op in graph.operators for tensor in outputs(op)]
-    found = {t.name: _plain(t, t is graph.image, isa) for t in written if isinstance(t, Tensor)}
+    found = {t.name: _plain(t, t is graph.image) for t in written if isinstance(t, Tensor)}
+    if isa.bytes_apart:
+        together = _only_added(graph) if isa.adds_words else frozenset()
+        found |= {name: replace(one, apart=True) for name, one in found.items() if name not in together}
     for op in graph.operators:
         if isinstance(op, Conv):
             found[op.input.name] = _with_halo(found[op.input.name], op)
@@ -83,9 +93,21 @@ def stored_channels(channels: int) -> int:
     return -(-channels // CHANNEL_ALIGNMENT) * CHANNEL_ALIGNMENT
 
 
-def _plain(tensor: Tensor, image: bool, isa: Isa) -> Layout:
+def _plain(tensor: Tensor, image: bool) -> Layout:
     channels = tensor.channels if image else stored_channels(tensor.channels)
-    return Layout(tensor.height, tensor.width, channels, wide=tensor.wide, apart=isa.bytes_apart)
+    return Layout(tensor.height, tensor.width, channels, wide=tensor.wide)
+
+
+def _only_added(graph: IntegerGraph) -> frozenset[str]:
+    """Tensors that are added or copied, but not multiplied: all processors can take int16 there."""
+    written, otherwise = set[str](), set[str]()
+    for op in graph.operators:
+        adds = isinstance(op, Conv | Add | Assemble)
+        written |= {tensor.name for tensor in outputs(op) if adds}
+        otherwise |= {tensor.name for tensor in op.inputs if not adds}
+        if isinstance(op, Conv):
+            otherwise.add(op.input.name)
+    return frozenset(written - otherwise)
 
 
 def _with_halo(layout: Layout, op: Conv) -> Layout:

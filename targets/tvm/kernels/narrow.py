@@ -21,7 +21,7 @@ from targets.tvm.tensors import Bytes, Steps
 _HALF = 64
 """Rounds: 2 (x + 64) / 257 is 1 / 514 below 2 x / 257 + 1 / 2, which is (4 x + 257) / 514 and no integer."""
 _FACTOR, _SHIFT = 65281, 7
-"""2 / 257 is 65,281 / 2**(16 + 7), and so little less that 65,535 times the difference is below 1 / 257."""
+"""65,281 / 2**(16 + 7) is above 2 / 257, and so little that 65,535 times the difference is below 1 / 257."""
 
 
 def narrowed(x: Steps) -> Bytes:
@@ -58,10 +58,11 @@ class NarrowKernel(RowKernel):
 
     def _pixels(self, k: Emitter, x: Expr, y: Expr) -> None:
         """A row, 16 numbers at a time."""
-        for column, channel, vectors in blocks(k, self.width, self.channels, 16):
+        of = self._of_int16 if self.x.words else self._of_bytes
+        for column, channel, vectors in blocks(k, *in_one_run(self.width, self.channels, self.x, self.y), 16):
             read, written = (k.let(row + column * s.pixel + channel) for row, s in ((x, self.x), (y, self.y)))
             for dp, dc in vectors:
-                found = self._of_bytes(k, read + (dp * self.x.pixel + dc))
+                found = of(k, read + (dp * self.x.pixel + dc))
                 k.store(k.y, written + (dp * self.y.pixel + dc), found, 16)
 
     def _run(self, k: Emitter, x: Expr, y: Expr) -> None:
@@ -87,8 +88,21 @@ class NarrowKernel(RowKernel):
             words.append(tirx.reinterpret(f"int16x{lanes}", product >> shift))
         return _packed(k, words, lanes)
 
-    def _of_bytes(self, k: Emitter, at: Expr) -> Expr:
+    def _of_int16(self, k: Emitter, at: Expr) -> Expr:
         """ARM: 16 numbers. 2 (x + 64) / 257 is (x + 64 - (x + 192) / 256) / 128, all rounded down."""
+        kind, words, found = "uint16x8", k.numbers("x", self.x), []
+        centre, half = (splat(tirx.const(value, "uint16"), 8) for value in (CENTRE, _HALF))
+        to_the_right = splat(tirx.const(-8, "int16"), 8)
+        for first in (0, 8):
+            stored = tirx.reinterpret(kind, k.load(words, at + first, 8))
+            more = k.let(k.call(kind, "llvm.uadd.sat.v8i16", stored ^ centre, half))
+            less = k.call(kind, "llvm.aarch64.neon.urshl.v8i16", more, to_the_right)
+            found.append(k.call("uint8x8", "llvm.aarch64.neon.uqshrn.v8i8", more - less, _shift()))
+        flip = splat(tirx.const(-128, "int8"), 16)
+        return tirx.reinterpret("int8x16", tirx.vectorcombine("uint8x16", *found)) ^ flip
+
+    def _of_bytes(self, k: Emitter, at: Expr) -> Expr:
+        """ARM: the same where bytes lie apart."""
         high, low = (k.let(k.load(k.x, at + more, 16)) for more in (0, self.x.low))
         flip = splat(tirx.const(-128, "int8"), 16)
         upper, lower = (k.let(tirx.reinterpret("uint8x16", byte ^ flip)) for byte in (high, low))

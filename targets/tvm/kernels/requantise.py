@@ -144,14 +144,15 @@ class Requantise:
         """The addends of `count` neighbours of a residual, `lanes` each. x86: `count` is `lanes`."""
         r = k.numbers("r", stored)
         planes = [k.load(r, at + offset if offset else at, count) for offset in stored.planes]
-        return self.addends(k, planes, count) if self.isa.signed else [self.addend(k, *planes)]
+        if not self.isa.signed:
+            return [self.addend(k, *planes)]
+        return self.addends(k, planes, count, stored.words)
 
-    def addends(self, k: Emitter, planes: Sequence[Expr], count: int) -> list[Expr]:
-        """ARM: the addends of `count` numbers, of bytes or of high and low ones."""
+    def addends(self, k: Emitter, planes: Sequence[Expr], count: int, words: bool = False) -> list[Expr]:
+        """ARM: the addends of `count` numbers, of bytes, of high and low ones, or of int16."""
         planes, multiplier = [k.let(plane) for plane in planes], self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
-        if len(planes) > 1:
-            high, low = planes
-            centred = with_offset(k, high, low, count, self.scalar(k, Scalar.RESIDUAL_OFFSET, 4))
+        if words or len(planes) > 1:
+            centred = with_offset(k, planes, count, self.scalar(k, Scalar.RESIDUAL_OFFSET, 4))
         else:
             centred = self._centred(k, planes[0], count)
         return [four.astype("float32x4") * multiplier for four in centred]
@@ -198,7 +199,7 @@ class Requantise:
     def _apart(self, k: Emitter, stored: Expr) -> list[Expr]:
         """What was narrowed together, vector by vector."""
         lanes, together = self.isa.lanes, self._together
-        if not self.isa.signed:
+        if self.y.words or not self.isa.signed:
             return split(stored, "int16" if self.y.words else k.element, together * lanes, lanes)
         words = k.let(tirx.reinterpret("int32x4", stored))
         return [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(together)]

@@ -56,9 +56,9 @@ def centred(
         offsets = splat(offset, lanes)
         loaded = [k.load(buffer, at + place, lanes) for place in places]
         found = [stored.astype(f"int32x{lanes}") + offsets for stored in loaded]
-    elif strides.low:
-        high, low = (k.let(k.load(buffer, at + more, 16)) for more in (0, strides.low))
-        found = with_offset(k, high, low, 16, splat(offset, lanes))
+    elif strides.low or strides.words:
+        planes = [k.let(k.load(buffer, at + plane, 16)) for plane in strides.planes]
+        found = with_offset(k, planes, 16, splat(offset, lanes))
     else:  # 16 stored bytes, added up in int16, which holds any difference
         offsets = splat(offset.astype("int16"), 8)
         halves = split(k.let(k.load(buffer, at, 16)), "int8", 16, 8)

@@ -1,5 +1,7 @@
 """Numbers as they are stored, of 8 or 16 bits; and vectors cut into smaller ones."""
 
+from collections.abc import Sequence
+
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
@@ -20,11 +22,13 @@ def number(k: Emitter, pointer: str, strides: Strides, at: Expr, lanes: int = 1)
     return found * times + k.load(buffer, at + strides.low, lanes).astype(dtype)
 
 
-def with_offset(k: Emitter, high: Expr, low: Expr, count: int, offset: Expr) -> list[Expr]:
-    """ARM: `count` neighbours, 256 * high byte + low byte, plus an offset, as vectors of four."""
-    words = k.let(_words_of(high, low, count))
-    more = offset - splat(tirx.const(_ABOVE_STORED, "int32"), 4)
-    return [four.astype("int32x4") + more for four in split(words, "int16", count, 4)]
+def with_offset(k: Emitter, planes: Sequence[Expr], count: int, offset: Expr) -> list[Expr]:
+    """ARM: `count` neighbours, int16 or 256 * high byte + low byte, plus an offset, as vectors of four."""
+    words, *low = planes
+    if low:
+        words = k.let(_words_of(words, low[0], count))
+        offset = offset - splat(tirx.const(_ABOVE_STORED, "int32"), 4)
+    return [four.astype("int32x4") + offset for four in split(words, "int16", count, 4)]
 
 
 def _words_of(high: Expr, low: Expr, count: int) -> Expr:

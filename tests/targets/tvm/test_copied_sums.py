@@ -11,7 +11,7 @@ from targets.tvm.debug_engine import write_debug_engine
 from targets.tvm.isa import ISAS
 from targets.tvm.kernels.elementwise import CopyKernel
 from targets.tvm.kernels.narrow import NarrowKernel
-from targets.tvm.layout import stored_channels
+from targets.tvm.layout import layouts, stored_channels
 from targets.tvm.lower import lower
 from targets.tvm.operators.results_on_grids import Clip
 from tests.targets.needs import native
@@ -94,3 +94,12 @@ def is_short(name: str, case: CopiedSum) -> bool:
 def test_whole_vectors_are_copied(name: str, which: str) -> None:
     steps = lower(SUMS[which].network(), ISAS[name]).steps
     assert not any(isinstance(step.kernel, CopyKernel) for step in steps)
+
+
+@pytest.mark.parametrize("name", ["neon", "dotprod", "i8mm"])
+def test_what_is_only_added_or_copied_is_int16(name: str) -> None:
+    """Not with smmla; and what a convolution multiplies lies apart."""
+    together = CopiedSum().network()
+    assert layouts(together, ISAS[name])["sum"].apart == (name == "i8mm")
+    multiplied = CopiedSum(clips=(WIDE, WIDE), step=1.7, wide_copy=True).network()
+    assert layouts(multiplied, ISAS[name])["copy"].apart
