@@ -61,14 +61,6 @@ class Isa:
         return self.signed
 
     @property
-    def adds_words(self) -> bool:
-        """Whether numbers of 16 bits that are only added are stored as int16 all the same.
-
-        Not with smmla, whose results are put in the order of channels as bytes.
-        """
-        return self.dot is not DotInstruction.SMMLA
-
-    @property
     def for_wide(self) -> "Isa":
         """How convolutions that read 16 bits are computed: not by pairs of pixels."""
         return replace(self, dot=DotInstruction.SDOT) if self.dot is DotInstruction.SMMLA else self

@@ -80,7 +80,7 @@ def layouts(graph: IntegerGraph, isa: Isa) -> dict[str, Layout]:
     written = [tensor for op in graph.operators for tensor in outputs(op)]
     found = {t.name: _plain(t, t is graph.image) for t in written if isinstance(t, Tensor)}
     if isa.bytes_apart:
-        together = _only_added(graph) if isa.adds_words else frozenset()
+        together = _only_added(graph)
         found |= {name: replace(one, apart=True) for name, one in found.items() if name not in together}
     for op in graph.operators:
         if isinstance(op, Conv):

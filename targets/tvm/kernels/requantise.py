@@ -167,7 +167,7 @@ class Requantise:
         return [four.astype("int32x4") for four in found]
 
     @property
-    def _together(self) -> int:
+    def together(self) -> int:
         """Float vectors that are narrowed together: four to bytes, two to int16."""
         return 2 if self.y.words else TOGETHER
 
@@ -178,7 +178,7 @@ class Requantise:
 
         `count` limits what is written of the last.
         """
-        together = self._together
+        together = self.together
         for first in range(0, len(values), together):
             at, some = offsets[first : first + together], values[first : first + together]
             for plane, stored in zip(self.y.planes, self.planes(k, some), strict=True):
@@ -186,7 +186,7 @@ class Requantise:
 
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
-        y, together = k.numbers("y", self.y), self._together
+        y, together = k.numbers("y", self.y), self.together
         groups = range(0, len(values), together)
         narrowed = [self.planes(k, values[first : first + together]) for first in groups]
         for first, planes in reversed(list(zip(groups, narrowed, strict=True))):
@@ -198,7 +198,7 @@ class Requantise:
 
     def _apart(self, k: Emitter, stored: Expr) -> list[Expr]:
         """What was narrowed together, vector by vector."""
-        lanes, together = self.isa.lanes, self._together
+        lanes, together = self.isa.lanes, self.together
         if self.y.words or not self.isa.signed:
             return split(stored, "int16" if self.y.words else k.element, together * lanes, lanes)
         words = k.let(tirx.reinterpret("int32x4", stored))

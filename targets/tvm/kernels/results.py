@@ -82,7 +82,7 @@ class Results:
         return [addend for piece in found for addend in piece]
 
     def _pairs(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
-        """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
+        """Registers hold two channels of two pixels; they are put apart when they have been rounded."""
         requantise, count = self.requantise, 2 * block.vectors
         multipliers = [requantise.pair_multipliers(k, block.channel + 2 * n).named(k) for n in range(count)]
         for pair, both in enumerate(zip(block.places[0::2], block.places[1::2], strict=True)):
@@ -93,7 +93,9 @@ class Results:
                 addends = list(self._pair_addends(k, at, count))
             sums = zip(totals, multipliers, addends, strict=True)
             values = [requantise.result(k, t, m, a) for t, m, a in sums]
-            groups = [requantise.planes(k, values[first : first + 4]) for first in range(0, count, 4)]
+            together = requantise.together
+            parts = [values[first : first + together] for first in range(0, count, together)]
+            groups = [requantise.planes(k, part) for part in parts]
             planes = list(zip(self.y.planes, zip(*groups, strict=True), strict=True))
             for which in (1, 0):  # the upper row last
                 y = self._at(self.y, block, *both[which])
@@ -101,29 +103,37 @@ class Results:
                     self._write_one(k, y + plane if plane else y, stored, which, count)
 
     def _write_one(self, k: Emitter, y: Expr, stored: Sequence[Expr], which: int, count: int) -> None:
-        """Write the bytes of one pixel of a pair, of which each of `count` registers held two channels."""
-        twos = [tirx.reinterpret("int16x8", sixteen) for sixteen in stored]
-        for first, size in _powers(count, 8):
+        """Write the numbers of one pixel of a pair, of which each of `count` registers held two channels."""
+        one, two, most = _units(self.y)
+        twos = [tirx.reinterpret(f"{two}x{most}", part) for part in stored]
+        for first, size in _powers(count, most):
             order = [2 * i + which for i in range(first, first + size)]
-            part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(twos, order))
-            k.store(k.y, y + 2 * first, part, 2 * size)
+            part = tirx.reinterpret(f"{one}x{2 * size}", tirx.Shuffle(twos, order))
+            k.store(k.numbers("y", self.y), y + 2 * first, part, 2 * size)
 
     def _pair_addends(self, k: Emitter, at: list[Expr], count: int) -> Iterator[Expr]:
         """Residuals of two pixels in the order of the registers: two channels of one, two of the other."""
-        assert self.residual is not None  # noqa: S101 -- whoever asks has one
-        for first, size in _powers(count, 8):
-            places = [[a + (2 * first + plane) for a in at] for plane in self.residual.planes]
-            planes = [[self._twos(k, place, size) for place in both] for both in places]
+        residual = self.residual
+        assert residual is not None  # noqa: S101 -- whoever asks has one
+        one, two, most = _units(residual)
+        r = k.numbers("r", residual)
+        for first, size in _powers(count, most):
+            places = [[a + (2 * first + plane) for a in at] for plane in residual.planes]
+            planes = [
+                [tirx.reinterpret(f"{two}x{size}", k.load(r, place, 2 * size)) for place in both]
+                for both in places
+            ]
             for begin in range(0, size, 4):
                 taken = range(begin, min(begin + 4, size))
                 order = [i for n in taken for i in (n, size + n)]
                 numbers = 2 * len(order)
-                stored = [tirx.reinterpret(f"int8x{numbers}", tirx.Shuffle(both, order)) for both in planes]
-                yield from self.requantise.addends(k, stored, numbers)
+                stored = [tirx.reinterpret(f"{one}x{numbers}", tirx.Shuffle(both, order)) for both in planes]
+                yield from self.requantise.addends(k, stored, numbers, residual.words)
 
-    def _twos(self, k: Emitter, at: Expr, count: int) -> Expr:
-        """Load bytes of a residual, two channels each."""
-        return tirx.reinterpret(f"int16x{count}", k.load(k.r, at, 2 * count))
+
+def _units(strides: Strides) -> tuple[str, str, int]:
+    """ARM: the type of an element, of two neighbours seen as one, and how many of these a register holds."""
+    return ("int16", "int32", 4) if strides.words else ("int8", "int16", 8)
 
 
 def _powers(count: int, largest: int = 16) -> list[tuple[int, int]]:
