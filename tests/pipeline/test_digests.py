@@ -25,7 +25,7 @@ from tests.targets.tvm.qdq_model import QdqModel
 
 STRUCTURES = {
     "model.onnx": "8204f370a6d70ac0b27a03ff1febc2b4bfed96ba251322855266912e6f9eeddf",
-    "model.int8.onnx": "a229d3278cf99eebbfcd86ef47da09c0e7fc74140ff1d9042f1331dbf2414197",
+    "model.int8.onnx": "44f0aa560d7c721b21f4aadfbf27f2b9adeaf65c22f07d71752036de780d7591",
 }
 RANGES = "74ffe18cdaaa9ba348f8ce3191b3070a944d00b8359c10b0ba8dc69c62ea89af"
 ENGINES = {

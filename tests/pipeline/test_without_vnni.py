@@ -64,5 +64,5 @@ def test_the_default_network_gives_the_same_on_engine_and_reference(
     with np.load(tmp_path / "there.npz") as there:
         exact, own = there["exact"], there["own"]
     assert (exact.argmax(1) == integers.argmax(1)).all()
-    assert decibels(floats, exact) == pytest.approx(decibels(floats, integers), abs=0.1)
+    assert decibels(floats, exact) == pytest.approx(decibels(floats, integers), abs=0.5)
     assert decibels(floats, own) < decibels(floats, exact) - 3, "what saturates would be seen"
