@@ -23,8 +23,8 @@ from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
+from calibration.residual_reads import unread_residuals
 from calibration.weight_layers import LayerWeights, layer_weights
-from calibration.wide_residuals import unread_residuals
 
 TOO_WIDE = "reads so many values that their covariance would not fit into memory"
 

@@ -38,8 +38,8 @@ from calibration.errors import ModelError
 from calibration.fold_pixels import PixelInput, find_pixel_input
 from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undequantized
 from calibration.pointwise import Elementwise
+from calibration.residual_reads import wide_reads
 from calibration.scheme import RecipeBase, Scheme
-from calibration.wide_residuals import wide_reads
 
 READ_8_BITS = frozenset(
     {"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMax"}

@@ -13,6 +13,7 @@ from pipeline.data.split import ShownNames, Split
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
 from pipeline.report.from_measurement import latency_of, memory_of
+from pipeline.report.left_to_gain import left_to_gain
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
@@ -137,7 +138,7 @@ class WriteReport(Stage):
             mixed=mixed_precision(self.int8_model),
             tools={"python": python_version(), **installed(TOOLS), **self.toolchain},
             state=self._state,
-            checks=tuple(self._checks()),
+            checks=tuple(self._checks(accuracy)),
             fp32_is=self.fp32_is,
             **parts,
         )
@@ -221,10 +222,12 @@ class WriteReport(Stage):
             return None
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
-    def _checks(self) -> Iterator[ToolchainCheck]:
+    def _checks(self, accuracy: Accuracy | PixelAccuracy) -> Iterator[ToolchainCheck]:
         yield from notes_of(self.int8_model)
         yield from omissions(self.int8_model.path)
         yield from sixteen_bits(self.int8_model.path)
+        if self.fp32_is is None:
+            yield from left_to_gain(accuracy, self.recipe)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.path)
         yield from self.measurements.findings()

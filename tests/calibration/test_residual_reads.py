@@ -149,7 +149,7 @@ def test_a_network_that_has_no_form_with_16_bits_is_left_as_it_is(
     def refuse(_: OnnxGraph) -> None:
         raise ModelError("the network cannot be written in opset 21: no adapter")
 
-    monkeypatch.setattr("calibration.wide_residuals.check_opset", refuse)
+    monkeypatch.setattr("calibration.residual_reads.check_opset", refuse)
     graph = OnnxGraph.load(_quantised(deep, ASYM, tmp_path))
     assert not any(proto.data_type == TensorProto.UINT16 for proto in graph.model.graph.initializer)
     notes = {p.key: p.value for p in graph.model.metadata_props}["edgec.left_out"]
