@@ -45,10 +45,10 @@ def find_parameters(
 ) -> Parameters:
     """Decide all parameters. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
     found = {source: ranges.tensors[source] for source in placement.observed}
-    wide = {name for name, is_copied in placement.residuals(graph).items() if not is_copied}
+    wide = placement.only_wide(graph).union(ranges.wide)
     grids = {
         tensor: wide_grid(found[source].low, found[source].high)
-        if source in wide.union(ranges.wide)
+        if source in wide
         else activation_grid(found[source].low, found[source].high, recipe.scheme)
         for tensor, source in placement.tensors.items()
     }
@@ -62,7 +62,7 @@ def find_parameters(
     notes = [
         *ranges.left_out,
         *_unread_pixels(recipe, placement),
-        *unread_residuals(graph, recipe),
+        *([] if placement.residual else unread_residuals(graph, recipe)),
     ]
     for index, seen in moments:
         layer = layer_weights(graph, index, placement.pixels)

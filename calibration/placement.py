@@ -93,6 +93,10 @@ class Placement:
         others = {_tensor(graph, edge) for edge in self.edges if edge not in self.residual}
         return {name: name in others for name in (_tensor(graph, edge) for edge in self.residual)}
 
+    def only_wide(self, graph: OnnxGraph) -> frozenset[str]:
+        """The tensors that only residual additions read, so that they have no copy of 8 bits."""
+        return frozenset(name for name, is_copied in self.residuals(graph).items() if not is_copied)
+
     def with_residuals(self, graph: OnnxGraph, reads: Collection[Edge], scheme: Scheme) -> "Placement":
         """The placement whose residual additions, the edges `reads`, read 16 bits: FP16 under w8a8_sym."""
         match scheme:

@@ -42,7 +42,8 @@ def sparse_rounding(
     Frantar & Alistarh, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot" (2023),
     algorithm 1 with its section 3.5 (pruning and rounding in one pass): of four weights those two with the
     least w^2 / U_ii^2 go, where U is the upper Cholesky factor of the inverse Hessian; the error of each is
-    moved onto the weights that come later. A layer that cannot have the pattern is rounded as by `obq`.
+    moved onto the weights that come later. A layer that cannot have the pattern is rounded by second order
+    at its scales.
     """
     if not can_be_sparse(weight.shape, len(hessian)):
         return second_order_rounding(weight, scales, hessian)

@@ -71,7 +71,7 @@ def choose_wide(
     def prospect(wide: Collection[str]) -> Prospect:
         return Prospect(len(wide), kept(wide), sum(costs[name] for name in wide) / of_network)
 
-    noisy = [name for name in costs if noise.get(name, 0.0) > 0]
+    noisy = [name for name in costs if noise[name] > 0]
     left, chosen = enough.budget * of_network, set[str]()
     for name in sorted(noisy, key=lambda name: -noise[name] / costs[name]):
         if kept(chosen) >= enough.agreement:
@@ -92,10 +92,11 @@ def _costs(graph: OnnxGraph, placement: Placement, scheme: Scheme) -> tuple[dict
         case Scheme.ASYM:
             check_opset(graph)
             prices = LayerCosts(graph)
-            written = placement.residuals(graph)
-            able = [name for name in candidates(graph, placement) if written.get(name, True)]
-            costs = {name: prices.of_wide(name, name in written) for name in able}
-            return costs, prices.of_network(placement)
+            written, wide = placement.residuals(graph), placement.only_wide(graph)
+            able = (name for name in candidates(graph, placement) if name not in wide)
+            return {name: prices.of_wide(name, name in written) for name in able}, prices.of_network(
+                placement
+            )
         case Scheme.SYM:
             on_gpu = GpuCosts(graph, placement)
             return {name: on_gpu.of_wide(name) for name in placement.observed}, on_gpu.of_network()
@@ -112,8 +113,9 @@ def _noise(
 ) -> tuple[Tensor, dict[str, float]]:
     """The logits, and by how much rounding each tensor to 8 bits changes those of an image, squared."""
     output = graph.model.graph.output[0].name
-    in_8_bits = [name for name in placement.observed if placement.residuals(graph).get(name, True)]
-    errors, logits = dict.fromkeys(in_8_bits, 0.0), list[Tensor]()
+    wide = placement.only_wide(graph)
+    errors = {name: 0.0 for name in placement.observed if name not in wide}
+    logits = list[Tensor]()
 
     def add(name: str, x: Tensor, gradient: Tensor) -> None:
         if name == output:
